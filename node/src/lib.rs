@@ -1,0 +1,1 @@
+//! rumour: a gossip-based peer-to-peer cache with CRDTs.

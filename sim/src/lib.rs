@@ -1,0 +1,1 @@
+//! The real rumour node in virtual time on a simulated network.
