@@ -1,0 +1,82 @@
+//! How an entry is written down, and what is believed of one that is read.
+//!
+//! What the stamp says already is left out: an entry of one writer without a change of its expiry carries
+//! no dot but that of its stamp.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Body, ENTRY_DOTS_LIMIT, Entry, NEVER};
+use crate::{Stamp, VersionVector};
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireEntry {
+    stamp: Stamp,
+    /// All that was seen but the stamp's own dot.
+    others: VersionVector,
+    body: Body,
+    expires_at_ms: Option<u64>,
+    /// Only where it is not the value's.
+    expiry_stamp: Option<Stamp>,
+}
+
+/// Bytes that are no entry. None was made of them.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MalformedEntry {
+    #[error("entry has a stamp of sequence zero")]
+    NoWrite,
+    #[error("entry names its own writer twice")]
+    WriterTwice,
+    #[error("entry has an expiry that is not newer than its value")]
+    ExpiryOutOfOrder,
+    #[error("entry without a value has an expiry, or one that expired has none")]
+    ExpiryMisplaced,
+}
+
+impl From<Entry> for WireEntry {
+    fn from(entry: Entry) -> Self {
+        Self {
+            stamp: entry.stamp,
+            others: entry.seen.without(entry.stamp.actor),
+            expires_at_ms: entry.expiry().at_ms,
+            expiry_stamp: entry.expiry_stamp.as_deref().copied(),
+            body: entry.body,
+        }
+    }
+}
+
+impl TryFrom<WireEntry> for Entry {
+    type Error = MalformedEntry;
+
+    fn try_from(wire: WireEntry) -> Result<Self, MalformedEntry> {
+        let stamp = wire.stamp;
+        let expires_at_ms = wire.expires_at_ms.unwrap_or(NEVER);
+        let expiry_changed = wire.expiry_stamp.is_some();
+        if stamp.seq == 0 || wire.expiry_stamp.is_some_and(|expiry| expiry.seq == 0) {
+            return Err(MalformedEntry::NoWrite);
+        }
+        if wire.others.get(stamp.actor) != 0 {
+            return Err(MalformedEntry::WriterTwice);
+        }
+        if wire.expiry_stamp.is_some_and(|expiry| expiry <= stamp) {
+            return Err(MalformedEntry::ExpiryOutOfOrder);
+        }
+        let misplaced = match wire.body {
+            Body::Value(_) => false,
+            Body::Tombstone => expires_at_ms != NEVER || expiry_changed,
+            Body::Expired => expires_at_ms == NEVER,
+        };
+        if misplaced {
+            return Err(MalformedEntry::ExpiryMisplaced);
+        }
+        let mut seen = VersionVector::from(stamp.dot());
+        seen.join(&wire.others);
+        seen.prune(ENTRY_DOTS_LIMIT);
+        Ok(Self {
+            stamp,
+            seen,
+            body: wire.body,
+            expires_at_ms,
+            expiry_stamp: wire.expiry_stamp.map(Box::new),
+        })
+    }
+}

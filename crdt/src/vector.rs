@@ -1,0 +1,232 @@
+//! Version vectors: which writes a state has seen.
+//!
+//! The many keys that one node writes need no heap for theirs. A vector of several writers spills to one
+//! allocation. Interning actors, and the clouds of dots that collections need, do not live here.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
+
+use crate::{ActorId, Dot, Lattice};
+
+/// The most actors that a vector read from outside may name. Longer ones are refused when they are decoded.
+pub const VECTOR_ACTORS_LIMIT: usize = 1024;
+
+/// For each actor the greatest sequence that was seen of it; what lies below counts as seen.
+///
+/// Writers stand in order of recency, which decides what [`prune`](Self::prune) forgets: own writes come to
+/// the front as they are [`insert`](Self::insert)ed, those learned by [`join`](Self::join) follow at the
+/// end in order of arrival. Equality is that of sets and does not regard this order.
+///
+/// 16 bytes, without heap for up to one writer. Made for a handful of writers: looking one up is linear.
+#[derive(Clone, Default)]
+pub struct VersionVector {
+    dots: Dots,
+}
+
+/// A sequence is never zero, which leaves room to tell the variants apart without a tag.
+#[derive(Clone)]
+enum Dots {
+    One(ActorId, NonZeroU64),
+    /// In order of recency, each actor once, no sequence zero. `None` is empty; a boxed list is never
+    /// shorter than two. The list holds as many dots in place as an entry keeps.
+    Other(Option<Box<List>>),
+}
+
+type List = SmallVec<[Dot; 3]>;
+
+impl Default for Dots {
+    fn default() -> Self {
+        Self::Other(None)
+    }
+}
+
+impl VersionVector {
+    /// A vector that has seen nothing.
+    pub const fn new() -> Self {
+        Self { dots: Dots::Other(None) }
+    }
+
+    /// Whether that write was seen. The dot of sequence 0, which names no write, always was.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.get(dot.actor) >= dot.seq
+    }
+
+    /// The greatest sequence seen of `actor`; 0 if none.
+    pub fn get(&self, actor: ActorId) -> u64 {
+        self.iter().find(|dot| dot.actor == actor).map_or(0, |dot| dot.seq)
+    }
+
+    /// Takes note of an own write and makes its actor the most recent one. A write that was seen already
+    /// changes nothing.
+    pub fn insert(&mut self, dot: Dot) {
+        if self.covers(dot) {
+            return;
+        }
+        let mut list: List = SmallVec::new();
+        list.push(dot);
+        list.extend(self.iter().filter(|seen| seen.actor != dot.actor));
+        *self = Self::from_list(list);
+    }
+
+    /// Takes note of everything that `other` has seen. Actors that are new to `self` follow at the end, in
+    /// the order in which `other` has them.
+    pub fn join(&mut self, other: &Self) {
+        if other.iter().all(|dot| self.covers(dot)) {
+            return;
+        }
+        let mut list: List = self.iter().collect();
+        for dot in other.iter() {
+            match list.iter_mut().find(|seen| seen.actor == dot.actor) {
+                Some(seen) => seen.seq = seen.seq.max(dot.seq),
+                None => list.push(dot),
+            }
+        }
+        *self = Self::from_list(list);
+    }
+
+    /// Forgets all but the `keep` most recent writers. Only vectors that may forget are to be pruned: those
+    /// of registers.
+    pub fn prune(&mut self, keep: usize) {
+        if self.len() > keep {
+            *self = Self::from_list(self.iter().take(keep).collect());
+        }
+    }
+
+    /// The greatest dot of each actor, most recent writer first.
+    pub fn iter(&self) -> impl Iterator<Item = Dot> {
+        let (one, list): (_, &[Dot]) = match &self.dots {
+            Dots::One(actor, seq) => (Some(Dot { actor: *actor, seq: seq.get() }), &[]),
+            Dots::Other(list) => (None, list.as_ref().map_or(&[], |list| list.as_slice())),
+        };
+        one.into_iter().chain(list.iter().copied())
+    }
+
+    /// How many actors it names.
+    pub fn len(&self) -> usize {
+        match &self.dots {
+            Dots::One(..) => 1,
+            Dots::Other(list) => list.as_ref().map_or(0, |list| list.len()),
+        }
+    }
+
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same vector as the crate `crdts` has it, which is what users are given.
+    pub fn to_vclock(&self) -> crdts::VClock<u64> {
+        self.iter().map(|dot| crdts::Dot::new(dot.actor.get(), dot.seq)).collect()
+    }
+
+    /// The same vector but for one actor.
+    pub(crate) fn without(&self, actor: ActorId) -> Self {
+        Self::from_list(self.iter().filter(|dot| dot.actor != actor).collect())
+    }
+
+    /// `list` has each actor once and no sequence zero.
+    fn from_list(mut list: List) -> Self {
+        let dots = match list.as_slice() {
+            [] => Dots::Other(None),
+            &[Dot { actor, seq }] => {
+                NonZeroU64::new(seq).map_or(Dots::Other(None), |seq| Dots::One(actor, seq))
+            }
+            _ => {
+                list.shrink_to_fit();
+                Dots::Other(Some(Box::new(list)))
+            }
+        };
+        Self { dots }
+    }
+}
+
+impl From<&crdts::VClock<u64>> for VersionVector {
+    /// Writers come in order of their actor's number, as `crdts` knows no recency.
+    fn from(clock: &crdts::VClock<u64>) -> Self {
+        let dots = clock.iter().map(|dot| Dot { actor: ActorId::new(*dot.actor), seq: dot.counter });
+        Self::from_list(dots.filter(|dot| dot.seq > 0).collect())
+    }
+}
+
+impl From<Dot> for VersionVector {
+    /// The vector that has seen one actor's writes up to `dot`.
+    fn from(dot: Dot) -> Self {
+        let mut vector = Self::new();
+        vector.insert(dot);
+        vector
+    }
+}
+
+impl PartialEq for VersionVector {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|dot| other.get(dot.actor) == dot.seq)
+    }
+}
+
+impl Eq for VersionVector {}
+
+impl fmt::Debug for VersionVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|dot| dot.to_string())).finish()
+    }
+}
+
+impl Lattice for VersionVector {
+    fn join(&mut self, other: &Self) -> bool {
+        let news = !other.iter().all(|dot| self.covers(dot));
+        VersionVector::join(self, other);
+        news
+    }
+
+    fn equivalent(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Serialize for VersionVector {
+    /// A sequence of dots, most recent writer first.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionVector {
+    /// Refuses more than [`VECTOR_ACTORS_LIMIT`] dots, an actor that appears twice and a sequence of zero.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(VectorVisitor)
+    }
+}
+
+struct VectorVisitor;
+
+impl<'de> Visitor<'de> for VectorVisitor {
+    type Value = VersionVector;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "up to {VECTOR_ACTORS_LIMIT} dots of different actors")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<VersionVector, A::Error> {
+        // Nothing is reserved by what the sender claims: the list grows with the dots that arrive.
+        let mut list: List = SmallVec::new();
+        while let Some(dot) = seq.next_element::<Dot>()? {
+            if list.len() == VECTOR_ACTORS_LIMIT {
+                return Err(A::Error::custom("version vector names too many actors"));
+            }
+            if dot.seq == 0 {
+                return Err(A::Error::custom("version vector has a dot of sequence zero"));
+            }
+            list.push(dot);
+        }
+        let mut actors: SmallVec<[ActorId; 3]> = list.iter().map(|dot| dot.actor).collect();
+        actors.sort_unstable();
+        if actors.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(A::Error::custom("version vector names an actor twice"));
+        }
+        Ok(VersionVector::from_list(list))
+    }
+}
