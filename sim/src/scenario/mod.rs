@@ -1,0 +1,73 @@
+//! The scenarios that the binary offers, each with what it must have met to have tested anything.
+
+mod network;
+
+use std::pin::Pin;
+
+use serde::Serialize;
+
+use crate::report::Report;
+use crate::runner::{RunError, Settings, World, run};
+
+/// A script for a world of some nodes.
+pub struct Scenario {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// One line for `rumour-sim list`.
+    pub summary: &'static str,
+    /// Nodes when nothing else is asked for.
+    pub nodes_default: usize,
+    /// Fewest nodes that it makes sense with.
+    pub nodes_min: usize,
+    /// What at least one run of a sweep must have met; a sweep without it tested nothing and fails.
+    pub evidence: &'static [Evidence],
+    /// The script. It gets the number of nodes.
+    pub script: fn(World, usize) -> Script,
+}
+
+/// A scenario under way. It stays on the thread that it was started on.
+pub type Script = Pin<Box<dyn Future<Output = Figures>>>;
+
+/// Something that a scenario exists to provoke.
+pub struct Evidence {
+    /// What it is, to end the sentence "no run of this sweep met …".
+    pub what: &'static str,
+    /// Whether a run met it.
+    pub met: fn(&Report) -> bool,
+}
+
+/// What a scenario measured.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Figures {
+    /// Virtual seconds from healing until everything was as it must be; none if it never was.
+    pub converged_after_s: Option<f64>,
+}
+
+/// Every scenario, in the order of `rumour-sim list`.
+pub fn all() -> &'static [Scenario] {
+    &[network::SCENARIO]
+}
+
+/// The scenario of this name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    all().iter().find(|scenario| scenario.name == name)
+}
+
+impl Scenario {
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// See [`RunError`]; broken rules are no error but part of the report.
+    pub fn run(&self, nodes: usize, settings: Settings) -> Result<Report, RunError> {
+        let (seed, script) = (settings.seed, self.script);
+        let outcome = run(settings, move |world| script(world, nodes))?;
+        Ok(Report::new(self.name, seed, nodes, outcome))
+    }
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenario").field("name", &self.name).finish_non_exhaustive()
+    }
+}
