@@ -143,3 +143,105 @@ const fn mix(mut word: u64) -> u64 {
     word = word.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     word ^ (word >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> DigestKey {
+        DigestKey::new(&[7; 32])
+    }
+
+    fn cell(pairs: &[(u64, u64)]) -> Cell {
+        let mut cell = Cell::default();
+        for &(hash, version) in pairs {
+            cell.insert(&key(), hash, version);
+        }
+        cell
+    }
+
+    #[test]
+    fn what_went_in_comes_out_again() {
+        let mut sum = cell(&[(1, 10), (2, 20), (u64::MAX, u64::MAX)]);
+        sum.replace(&key(), 2, 20, 21);
+        assert_eq!(sum, cell(&[(u64::MAX, u64::MAX), (2, 21), (1, 10)]));
+        for (hash, version) in [(1, 10), (2, 21), (u64::MAX, u64::MAX)] {
+            assert!(!sum.is_empty());
+            sum.remove(&key(), hash, version);
+        }
+        assert!(sum.is_empty());
+    }
+
+    #[test]
+    fn the_same_pair_twice_does_not_vanish() {
+        let twice = cell(&[(1, 10), (1, 10)]);
+        assert_ne!(twice, Cell::default());
+        assert_ne!(twice.checks, 0);
+    }
+
+    #[test]
+    fn versions_swapped_between_keys_show() {
+        let (one, two) = (cell(&[(1, 10), (2, 20)]), cell(&[(1, 20), (2, 10)]));
+        assert_eq!((one.count, one.versions), (two.count, two.versions));
+        assert_ne!(one.checks, two.checks);
+        assert_ne!(one.fingerprint(5), two.fingerprint(5));
+    }
+
+    #[test]
+    fn the_difference_of_two_cells_names_the_one_key_that_differs() {
+        let pairs: Vec<(u64, u64)> = (0..100).map(|n| (n * 31, n * 17 + 1)).collect();
+        let mut newer = pairs.clone();
+        newer[40].1 = 999;
+        let mut difference = cell(&newer);
+        difference -= cell(&pairs);
+        let names: Vec<&(u64, u64)> = pairs
+            .iter()
+            .filter(|&&(hash, version)| {
+                let other = version.wrapping_add(difference.versions);
+                let expected = key().entry_hash(hash, other).wrapping_sub(key().entry_hash(hash, version));
+                expected == difference.checks
+            })
+            .collect();
+        assert_eq!(names, [&pairs[40]]);
+    }
+
+    #[test]
+    fn each_field_and_the_salt_show_in_the_fingerprint() {
+        let base = Cell { count: 1, versions: 2, checks: 3 };
+        let others = [
+            Cell { count: 2, ..base },
+            Cell { versions: 1, ..base },
+            Cell { checks: 4, ..base },
+            Cell { count: 2, versions: 1, ..base },
+            Cell::default(),
+        ];
+        for other in others {
+            assert_ne!(base.fingerprint(9), other.fingerprint(9), "{other:?}");
+        }
+        assert_ne!(base.fingerprint(9), base.fingerprint(10));
+        assert_ne!(Cell::default().fingerprint(0), Cell::default().fingerprint(u64::MAX));
+    }
+
+    #[test]
+    fn clusters_hash_differently_and_say_nothing_of_their_secret() {
+        let other = DigestKey::new(&[8; 32]);
+        assert_ne!(key().key_hash(b"user:42"), other.key_hash(b"user:42"));
+        assert_ne!(key().entry_hash(1, 2), other.entry_hash(1, 2));
+        assert_eq!(format!("{other:?}"), "DigestKey { .. }");
+    }
+
+    /// Nodes of different builds must agree on these, or sync would never end.
+    #[test]
+    fn hashes_are_the_same_in_every_build() {
+        let long = [b'x'; 300];
+        let hashes = [key().key_hash(b""), key().key_hash(b"user:42"), key().key_hash(&long)];
+        assert_eq!(
+            hashes,
+            [12_119_029_833_889_307_590, 12_138_906_563_069_330_807, 15_035_082_207_361_943_609]
+        );
+        assert_eq!(
+            [key().entry_hash(1, 2), cell(&[(1, 2)]).fingerprint(3)],
+            [13_380_941_233_739_441_444, 13_462_688_251_009_354_870]
+        );
+    }
+}

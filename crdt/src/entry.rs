@@ -2,9 +2,12 @@
 //!
 //! Evicting entries, collecting tombstones and telling others about conflicts live in the node.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::cmp::Ordering;
+use std::mem;
 
 use bytes::Bytes;
 use crdts::CvRDT;
@@ -241,12 +244,13 @@ impl Entry {
             let (winner, loser) = if order.is_gt() { (&*self, other) } else { (other, &*self) };
             Conflict { losing: loser.stamp, losing_body: loser.body.clone(), winning: winner.stamp }
         });
-        let seen = self.merged_seen(other, order);
-        let changed = order.is_lt() || seen != self.seen;
+        let changed = self.merge_seen(other, order) | order.is_lt();
         if order.is_lt() {
-            *self = other.clone();
+            self.stamp = other.stamp;
+            self.body = other.body.clone();
+            self.expires_at_ms = other.expires_at_ms;
+            self.expiry_stamp.clone_from(&other.expiry_stamp);
         }
-        self.seen = seen;
         Merged { changed, conflict }
     }
 
@@ -264,15 +268,19 @@ impl Entry {
             && !other.seen.covers(self.stamp.dot())
     }
 
-    /// The winner's vector, then what the other one knows beyond it. Between equals the greater list of dots
-    /// goes first, so that also what pruning forgets does not depend on who merged whom.
-    fn merged_seen(&self, other: &Self, order: Ordering) -> VersionVector {
-        let order = order.then_with(|| self.seen.iter().cmp(other.seen.iter()));
-        let (first, second) = if order.is_lt() { (other, self) } else { (self, other) };
-        let mut seen = first.seen.clone();
-        seen.join(&second.seen);
+    /// Joins the vectors: the winner's, then what the other one knows beyond it. A concurrent write that lost
+    /// comes right behind the winner, so that its conflict is not reported again when it arrives again.
+    /// Returns whether the vector changed.
+    fn merge_seen(&mut self, other: &Self, order: Ordering) -> bool {
+        if order.is_ge() && other.seen.iter().all(|dot| self.seen.covers(dot)) {
+            return false;
+        }
+        let (winner, loser) = if order.is_lt() { (other, &*self) } else { (&*self, other) };
+        let mut seen = winner.seen.clone();
+        seen.insert_behind_front(loser.stamp.dot());
+        seen.join(&loser.seen);
         seen.prune(ENTRY_DOTS_LIMIT);
-        seen
+        mem::replace(&mut self.seen, seen) != self.seen
     }
 }
 

@@ -15,9 +15,9 @@
 /// whatever route and however many times these arrived.
 ///
 /// What the laws hold for is the visible state: an [`Entry`](crate::Entry)'s stamps, body and expiry. Its
-/// version vector obeys them too as long as nothing is pruned. Pruning forgets, and how it forgets depends
-/// on the route; of a pruned vector it is promised that it commutes, that merging the same state twice
-/// changes nothing, that it names the present value's write and that it names no write that was not seen.
+/// version vector obeys them too as long as nothing is pruned. Pruning forgets, and what it forgets depends
+/// on the route; of a pruned vector it is promised that merging the same state twice changes nothing, that
+/// it names the present value's write and that it names no write that was not seen.
 pub trait Lattice {
     /// Absorbs `other`. Returns whether that changed `self`.
     fn join(&mut self, other: &Self) -> bool;

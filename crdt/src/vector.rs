@@ -63,20 +63,30 @@ impl VersionVector {
     /// Takes note of an own write and makes its actor the most recent one. A write that was seen already
     /// changes nothing.
     pub fn insert(&mut self, dot: Dot) {
+        self.put(0, dot);
+    }
+
+    /// Takes note of another's write that was met just now, as the most recent one but for the front.
+    pub(crate) fn insert_behind_front(&mut self, dot: Dot) {
+        let is_front = self.iter().next().is_none_or(|front| front.actor == dot.actor);
+        self.put(usize::from(!is_front), dot);
+    }
+
+    /// `place` is at most the number of other actors.
+    fn put(&mut self, place: usize, dot: Dot) {
         if self.covers(dot) {
             return;
         }
-        let mut list: List = SmallVec::new();
-        list.push(dot);
-        list.extend(self.iter().filter(|seen| seen.actor != dot.actor));
+        let mut list: List = self.iter().filter(|seen| seen.actor != dot.actor).collect();
+        list.insert(place, dot);
         *self = Self::from_list(list);
     }
 
     /// Takes note of everything that `other` has seen. Actors that are new to `self` follow at the end, in
-    /// the order in which `other` has them.
-    pub fn join(&mut self, other: &Self) {
+    /// the order in which `other` has them. Returns whether there was anything new.
+    pub fn join(&mut self, other: &Self) -> bool {
         if other.iter().all(|dot| self.covers(dot)) {
-            return;
+            return false;
         }
         let mut list: List = self.iter().collect();
         for dot in other.iter() {
@@ -86,6 +96,7 @@ impl VersionVector {
             }
         }
         *self = Self::from_list(list);
+        true
     }
 
     /// Forgets all but the `keep` most recent writers. Only vectors that may forget are to be pruned: those
@@ -177,9 +188,7 @@ impl fmt::Debug for VersionVector {
 
 impl Lattice for VersionVector {
     fn join(&mut self, other: &Self) -> bool {
-        let news = !other.iter().all(|dot| self.covers(dot));
-        VersionVector::join(self, other);
-        news
+        VersionVector::join(self, other)
     }
 
     fn equivalent(&self, other: &Self) -> bool {
@@ -228,5 +237,65 @@ impl<'de> Visitor<'de> for VectorVisitor {
             return Err(A::Error::custom("version vector names an actor twice"));
         }
         Ok(VersionVector::from_list(list))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot(actor: u64, seq: u64) -> Dot {
+        Dot { actor: ActorId::new(actor), seq }
+    }
+
+    fn actors(vector: &VersionVector) -> Vec<u64> {
+        vector.iter().map(|dot| dot.actor.get()).collect()
+    }
+
+    #[test]
+    fn covers_what_lies_at_or_below() {
+        let mut vector = VersionVector::new();
+        assert!(vector.is_empty() && !vector.covers(dot(1, 1)) && vector.covers(dot(1, 0)));
+        vector.insert(dot(1, 3));
+        assert!(vector.covers(dot(1, 3)) && vector.covers(dot(1, 1)));
+        assert!(!vector.covers(dot(1, 4)) && !vector.covers(dot(2, 1)));
+        vector.insert(dot(1, 2));
+        vector.insert(dot(9, 0));
+        assert_eq!((vector.get(ActorId::new(1)), vector.len()), (3, 1));
+    }
+
+    #[test]
+    fn own_writes_come_first_and_arrivals_last() {
+        let mut vector = VersionVector::from(dot(1, 1));
+        vector.insert(dot(2, 1));
+        let mut other = VersionVector::from(dot(3, 5));
+        other.insert(dot(4, 5));
+        vector.join(&other);
+        assert_eq!(actors(&vector), [2, 1, 4, 3]);
+        vector.insert(dot(3, 6));
+        assert_eq!(actors(&vector), [3, 2, 1, 4]);
+        vector.insert_behind_front(dot(4, 6));
+        vector.insert_behind_front(dot(2, 1));
+        vector.insert_behind_front(dot(3, 7));
+        assert_eq!(actors(&vector), [3, 4, 2, 1]);
+        vector.prune(2);
+        assert_eq!(actors(&vector), [3, 4]);
+        vector.prune(1);
+        assert_eq!(vector, VersionVector::from(dot(3, 7)));
+        vector.prune(0);
+        assert!(vector.is_empty());
+    }
+
+    #[test]
+    fn equality_does_not_regard_the_order() {
+        let vector = |dots: &[Dot]| {
+            let mut vector = VersionVector::new();
+            dots.iter().for_each(|&dot| vector.insert(dot));
+            vector
+        };
+        assert_eq!(vector(&[dot(1, 1), dot(2, 2)]), vector(&[dot(2, 2), dot(1, 1)]));
+        assert_ne!(vector(&[dot(1, 1), dot(2, 2)]), vector(&[dot(1, 1), dot(2, 1)]));
+        assert_ne!(vector(&[dot(1, 1)]), vector(&[dot(1, 1), dot(2, 2)]));
+        assert_eq!(format!("{:?}", vector(&[dot(1, 2)])), r#"{"0000000000000001#2"}"#);
     }
 }

@@ -1,0 +1,206 @@
+use crdts::CvRDT;
+
+use super::*;
+use crate::{ActorId, Dot, Hlc};
+
+fn stamp(ms: u64, actor: u64, seq: u64) -> Stamp {
+    Stamp { time: Hlc::from_parts(ms, 0), actor: ActorId::new(actor), seq }
+}
+
+fn value(text: &'static str, at: Stamp, over: Option<&Entry>) -> Entry {
+    Entry::value(Bytes::from_static(text.as_bytes()), None, at, over)
+}
+
+fn merged(one: &Entry, two: &Entry) -> Entry {
+    let mut entry = one.clone();
+    let _ = Entry::merge(&mut entry, two);
+    entry
+}
+
+fn body_of(entry: &Entry) -> Body {
+    entry.body().clone()
+}
+
+fn actors(entry: &Entry) -> Vec<u64> {
+    entry.seen().iter().map(|dot| dot.actor.get()).collect()
+}
+
+#[test]
+fn stays_small() {
+    assert_eq!(size_of::<VersionVector>(), 16);
+    assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
+}
+
+#[test]
+fn a_write_over_a_state_wins_without_conflict() {
+    let old = value("old", stamp(1, 1, 1), None);
+    let new = value("new", stamp(2, 2, 1), Some(&old));
+    for (into, from) in [(&old, &new), (&new, &old)] {
+        let mut entry = into.clone();
+        assert_eq!(Entry::merge(&mut entry, from).conflict, None);
+        assert_eq!(entry.live_value(0).map(|v| &v[..]), Some(&b"new"[..]));
+    }
+}
+
+#[test]
+fn concurrent_writes_are_reported_once_with_the_losing_value() {
+    let low = value("low", stamp(1, 1, 1), None);
+    let high = value("high", stamp(1, 2, 1), None);
+    let expected = Conflict { losing: low.stamp(), losing_body: body_of(&low), winning: high.stamp() };
+    for (into, from) in [(&low, &high), (&high, &low)] {
+        let mut entry = into.clone();
+        let first = Entry::merge(&mut entry, from);
+        assert_eq!(first, Merged { changed: true, conflict: Some(expected.clone()) });
+        assert_eq!(body_of(&entry), body_of(&high));
+        assert_eq!(Entry::merge(&mut entry, from), Merged::default());
+    }
+}
+
+#[test]
+fn a_delete_beats_what_it_saw_and_loses_to_later_writes() {
+    let old = value("old", stamp(1, 1, 1), None);
+    let gone = Entry::tombstone(stamp(2, 1, 2), Some(&old));
+    assert_eq!(body_of(&merged(&gone, &old)), Body::Tombstone);
+    let new = value("new", stamp(3, 2, 1), Some(&gone));
+    assert_eq!(body_of(&merged(&gone, &new)), body_of(&new));
+    assert_eq!(gone.payload_bytes(), 0);
+    assert_eq!(new.payload_bytes(), 3);
+}
+
+#[test]
+fn expiring_is_final_and_does_not_change_the_version() {
+    let alive = Entry::value(Bytes::from_static(b"v"), Some(100), stamp(1, 1, 1), None);
+    assert!(!alive.is_due(99) && alive.live_value(99).is_some());
+    assert!(alive.is_due(100) && alive.live_value(100).is_none());
+    let mut dropped = alive.clone();
+    assert!(!dropped.expire(99));
+    assert!(dropped.expire(100) && !dropped.expire(101));
+    assert_eq!(dropped.version(), alive.version());
+    assert!(dropped.is_due(0) && dropped.live_value(0).is_none());
+    assert_eq!(body_of(&merged(&dropped, &alive)), Body::Expired);
+    assert_eq!(body_of(&merged(&alive, &dropped)), Body::Expired);
+}
+
+#[test]
+fn a_newer_expiry_brings_its_value_and_an_older_one_yields() {
+    let short = Entry::value(Bytes::from_static(b"v"), Some(100), stamp(1, 1, 1), None);
+    let mut long = short.clone();
+    assert!(long.set_expiry(Some(500), stamp(2, 2, 1)));
+    let mut dropped = short.clone();
+    dropped.expire(100);
+    assert_eq!(merged(&dropped, &long), long);
+    assert_eq!(merged(&long, &dropped), long);
+    assert_ne!(long.version(), short.version());
+    assert_eq!(long.expiry(), Expiry { at_ms: Some(500), stamp: stamp(2, 2, 1) });
+    assert_eq!((long.stamp(), long.newest()), (stamp(1, 1, 1), stamp(2, 2, 1)));
+}
+
+#[test]
+fn an_expiry_never_outlives_its_value() {
+    let old = value("old", stamp(1, 1, 1), None);
+    let new = value("new", stamp(2, 2, 1), Some(&old));
+    let mut extended = old.clone();
+    assert!(extended.set_expiry(Some(9_000), stamp(3, 1, 2)));
+    assert_eq!(merged(&extended, &new), merged(&new, &extended));
+    assert_eq!(merged(&extended, &new).expiry(), Expiry { at_ms: None, stamp: new.stamp() });
+}
+
+#[test]
+fn only_a_value_takes_an_expiry_and_only_from_above() {
+    let mut gone = Entry::tombstone(stamp(1, 1, 1), None);
+    assert!(!gone.set_expiry(Some(5), stamp(2, 1, 2)));
+    let mut dropped = Entry::value(Bytes::new(), Some(1), stamp(1, 1, 1), None);
+    dropped.expire(1);
+    assert!(!dropped.set_expiry(None, stamp(2, 1, 2)));
+    let mut alive = Entry::value(Bytes::new(), Some(u64::MAX), stamp(1, 1, 1), None);
+    assert_eq!(alive.expiry().at_ms, None);
+    assert!(!alive.set_expiry(Some(5), stamp(1, 1, 1)));
+    assert!(alive.set_expiry(Some(5), stamp(2, 1, 2)));
+    assert!(!alive.set_expiry(None, stamp(2, 1, 1)));
+    assert_eq!(alive.expiry().at_ms, Some(5));
+    assert!(alive.set_expiry(None, stamp(2, 1, 3)));
+    assert!(!alive.is_due(u64::MAX));
+}
+
+#[test]
+fn remembers_the_latest_writers_and_always_its_own() {
+    let mut entry = value("v", stamp(1, 1, 1), None);
+    for actor in 2..=5 {
+        entry = value("v", stamp(actor, actor, 1), Some(&entry));
+    }
+    assert_eq!(actors(&entry), [5, 4, 3]);
+    entry = value("v", stamp(9, 3, 2), Some(&entry));
+    assert_eq!(actors(&entry), [3, 5, 4]);
+    let other = value("v", stamp(8, 7, 1), Some(&value("v", stamp(7, 8, 1), None)));
+    assert_eq!(actors(&merged(&entry, &other)), [3, 7, 5]);
+    let other = value("v", stamp(10, 7, 1), Some(&value("v", stamp(7, 8, 1), None)));
+    assert_eq!(actors(&merged(&entry, &other)), [7, 3, 8]);
+}
+
+/// Found by the property tests: the loser was the first to be forgotten, and reported each time it came.
+#[test]
+fn a_conflict_is_reported_once_also_when_the_vector_is_full() {
+    let mut winner = value("v", stamp(1, 1, 1), None);
+    for actor in 2..=3 {
+        winner = value("v", stamp(actor, actor, 1), Some(&winner));
+    }
+    let loser = value("lost", stamp(1, 9, 1), None);
+    assert!(Entry::merge(&mut winner, &loser).conflict.is_some());
+    assert_eq!(Entry::merge(&mut winner, &loser), Merged::default());
+}
+
+#[test]
+fn forgetting_a_writer_reports_a_conflict_that_was_none_and_nothing_worse() {
+    let first = value("first", stamp(1, 1, 1), None);
+    let mut entry = first.clone();
+    for actor in 2..=4 {
+        entry = value("last", stamp(actor, actor, 1), Some(&entry));
+    }
+    let mut again = first.clone();
+    assert!(Entry::merge(&mut again, &entry).conflict.is_some());
+    assert_eq!(body_of(&again), body_of(&entry));
+}
+
+#[test]
+fn contradictions_are_reported_and_come_out_equal_everywhere() {
+    let at = stamp(1, 1, 1);
+    let (one, two) = (value("one", at, None), value("two", at, None));
+    assert_eq!(one.validate_merge(&two), Err(BrokenInvariant::ValueDiffers { stamp: at }));
+    assert_eq!(one.validate_merge(&one), Ok(()));
+    assert_eq!(body_of(&merged(&one, &two)), body_of(&merged(&two, &one)));
+    assert_eq!(body_of(&merged(&one, &two)), body_of(&two));
+    assert_eq!(
+        one.validate_merge(&Entry::tombstone(at, None)),
+        Err(BrokenInvariant::ValueDiffers { stamp: at })
+    );
+
+    let mut late = one.clone();
+    let mut later = one.clone();
+    late.set_expiry(Some(5), stamp(2, 1, 2));
+    later.set_expiry(Some(6), stamp(2, 1, 2));
+    assert_eq!(late.validate_merge(&later), Err(BrokenInvariant::ExpiryDiffers { stamp: stamp(2, 1, 2) }));
+    assert_eq!(merged(&late, &later), merged(&later, &late));
+    late.expire(5);
+    assert_eq!(one.validate_merge(&late), Ok(()));
+}
+
+#[test]
+fn a_write_below_one_that_it_had_seen_is_reported() {
+    let high = value("high", stamp(9, 1, 1), None);
+    let mut low = value("low", stamp(1, 2, 1), None);
+    assert_eq!(low.validate_merge(&high), Ok(()));
+    low.seen.insert(Dot { actor: ActorId::new(1), seq: 1 });
+    let broken = BrokenInvariant::OutOfOrder { stamp: low.stamp(), seen: high.stamp() };
+    assert_eq!(low.validate_merge(&high), Err(broken.clone()));
+    assert_eq!(high.validate_merge(&low), Err(broken));
+}
+
+/// Nodes of different builds must agree on versions, or sync would never end.
+#[test]
+fn versions_are_the_same_in_every_build() {
+    let mut entry = value("v", stamp(1_790_000_000_000, 0xa11ce, 42), None);
+    let plain = entry.version();
+    assert_eq!(value("other", entry.stamp(), None).version(), plain);
+    assert!(entry.set_expiry(None, stamp(1_790_000_000_001, 0xb0b, 7)));
+    assert_eq!([plain, entry.version()], [15_104_650_093_892_606_410, 11_283_061_997_836_673_524]);
+}
