@@ -11,6 +11,24 @@
 //! | tell whether one state has seen another | [`VersionVector`] |
 //! | compare two replicas cheaply | [`Cell`], summed under the cluster's [`DigestKey`] |
 //! | know what merging promises | [`Lattice`], where the laws are written down |
+//!
+//! Two nodes write one key without hearing of each other, then merge:
+//!
+//! ```
+//! use rumour_crdt::{ActorId, Entry, Minter};
+//!
+//! let (mut here, mut there) = (Minter::new(ActorId::new(1)), Minter::new(ActorId::new(2)));
+//! let mut ada = Entry::value("ada".into(), None, here.mint(1_000, None), None);
+//! let bob = Entry::value("bob".into(), Some(61_000), there.mint(1_001, None), None);
+//!
+//! let merged = ada.merge(&bob);
+//! assert_eq!(ada.live_value(1_002), Some(&"bob".into()));
+//! assert_eq!(merged.conflict.map(|lost| lost.losing.actor), Some(here.actor()));
+//!
+//! let gone = Entry::tombstone(here.mint(1_003, Some(ada.newest())), Some(&ada));
+//! assert_eq!(ada.merge(&gone).conflict, None);
+//! assert_eq!(ada.live_value(1_004), None);
+//! ```
 
 mod digest;
 mod entry;

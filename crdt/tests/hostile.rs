@@ -135,6 +135,7 @@ fn malformed_entries_are_refused() {
     assert!(!good(((5, 7, 0), vec![], value(), None, None)), "sequence zero");
     assert!(!good(((5, 7, 1), vec![(7, 1)], value(), None, None)), "its writer twice");
     assert!(!good(((5, 7, 1), vec![(8, 1), (8, 2)], value(), None, None)), "another writer twice");
+    assert!(!good(((5, 7, 1), vec![(8, 1), (9, 1), (8, 2)], value(), None, None)), "and not side by side");
     assert!(!good(((5, 7, 1), vec![(8, 0)], value(), None, None)), "a dot of no write");
     assert!(!good(((5, 7, 1), vec![], value(), Some(3), Some((5, 7, 1)))), "an expiry that changed nothing");
     assert!(!good(((5, 7, 1), vec![], value(), Some(3), Some((4, 9, 1)))), "an expiry before its value");
