@@ -1,1 +1,66 @@
 //! rumour: a gossip-based peer-to-peer cache with CRDTs.
+//!
+//! Peers find each other by gossip, take reads and writes everywhere, also while the network is cut, and end
+//! up equal without a leader. This crate is the node: embed it as below, or run it as a server with the `rumour`
+//! binary.
+//!
+//! ```
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! let key = rumour::ClusterKey::generate()?;
+//! let node = rumour::Node::builder()
+//!     .name("checkout-1")
+//!     .cluster_key(key)
+//!     .listen("127.0.0.1:0")
+//!     .start()
+//!     .await?;
+//! let cache = node.cache();
+//! cache.set("user:42", "ada").ttl(Duration::from_secs(300)).await?;
+//! assert_eq!(cache.get("user:42").await?.as_deref(), Some(&b"ada"[..]));
+//! node.leave().await?;
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+//! ```
+//!
+//! Whatever decides here is a plain struct that gets `now` and randomness passed in; tasks (`runtime`) only move
+//! bytes and timers. See `docs/architecture.md` for the map.
+
+#[cfg(feature = "admin")]
+pub mod admin;
+mod builder;
+mod cache;
+mod clock;
+mod config;
+mod counters;
+mod engine;
+mod env;
+mod error;
+mod events;
+mod membership;
+mod message;
+mod node;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod replication;
+mod runtime;
+mod slot;
+mod status;
+mod store;
+mod sync;
+
+pub use builder::NodeBuilder;
+pub use cache::{Cache, Set};
+pub use config::{Credentials, Tuning};
+pub use engine::{
+    Condition, Engine, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT,
+};
+pub use env::{Environment, Observer, SystemClock, WallClock};
+pub use error::{NodeError, WriteError};
+pub use events::{Event, Events};
+pub use membership::{Member, MemberState};
+pub use node::Node;
+pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
+pub use slot::{SLOTS, slot_of};
+pub use status::{MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `rumour` command: runs nodes and asks them how they are.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,90 @@
+//! The node's numbers in the text format that Prometheus reads.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::membership::MemberState;
+use crate::status::Status;
+
+const STATES: [MemberState; 5] = [
+    MemberState::Joining,
+    MemberState::Healthy,
+    MemberState::Suspect,
+    MemberState::Down,
+    MemberState::Leaving,
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: String,
+}
+
+/// Renders one status. The registry is made anew each time: the counts live in the node.
+pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::with_prefix("rumour");
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let metric: Counter = Counter::default();
+        metric.inc_by(value);
+        registry.register(name, help, metric);
+    };
+    let replication = &status.replication;
+    counter("replication_sent", "Entries that peers have acknowledged", replication.sent);
+    counter("replication_applied", "Entries from peers that were merged", replication.applied);
+    counter("replication_overflowed", "Keys left to sync because a queue was full", replication.overflowed);
+    counter(
+        "replication_refused",
+        "Own writes that a peer refused for lying in its future",
+        replication.refused,
+    );
+    counter("sync_sessions", "Sync sessions begun here that ended well", status.sync.sessions);
+    counter("sync_failed", "Sync sessions begun here that broke off", status.sync.failed);
+    counter(
+        "sync_entries_received",
+        "Entries that sync brought and that changed something",
+        status.sync.entries_received,
+    );
+    counter("sync_entries_sent", "Entries that sync sent", status.sync.entries_sent);
+    counter("conflicts", "Concurrent writes of which one lost", status.conflicts);
+
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let metric: Gauge<u64, AtomicU64> = Gauge::default();
+        metric.set(value);
+        registry.register(name, help, metric);
+    };
+    gauge("keys", "Keys with a value", status.keys);
+    gauge("tombstones", "Tombstones and expired entries kept", status.tombstones);
+    gauge("replication_queued", "Keys queued for peers and not acknowledged", replication.queued);
+    gauge("ready", "1 when the node serves", u64::from(status.state == MemberState::Healthy));
+
+    let members = Family::<State, Gauge<u64, AtomicU64>>::default();
+    for state in STATES {
+        let count = status.members.iter().filter(|member| member.state == state).count();
+        members.get_or_create(&State { state: state.to_string() }).set(count as u64);
+    }
+    registry.register("members", "Members by state, this node included", members);
+
+    let refused = Family::<Reason, Counter>::default();
+    for (reason, count) in &status.refused {
+        refused.get_or_create(&Reason { reason: reason.clone() }).inc_by(*count);
+    }
+    registry.register("refused", "What was turned away, by reason", refused);
+
+    let uptime: Gauge<f64, AtomicU64> = Gauge::default();
+    uptime.set(status.uptime_s);
+    registry.register_with_unit("uptime", "Time since the node started", Unit::Seconds, uptime);
+
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}

@@ -1,0 +1,148 @@
+//! Building a node: settings first, then [`NodeBuilder::start`].
+
+use std::net::SocketAddr;
+
+use rumour_transport::{ClusterKey, ClusterName, NodeId};
+
+use crate::config::{Config, Credentials, Tuning};
+use crate::env::Environment;
+use crate::error::NodeError;
+use crate::node::Node;
+
+/// Collects a node's settings. Text is parsed when it is given and errors are reported by `start`.
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct NodeBuilder {
+    name: Option<String>,
+    cluster: Option<String>,
+    credentials: Option<Credentials>,
+    listen: Option<String>,
+    advertise: Option<String>,
+    seeds: Vec<String>,
+    tuning: Tuning,
+    environment: Environment,
+}
+
+impl NodeBuilder {
+    /// The node's stable name: lower-case letters, digits, `-` and `.`. Required.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The cluster's name; nodes of another name are refused. Default `rumour`.
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.cluster = Some(name.into());
+        self
+    }
+
+    /// The cluster's key, the same on every node.
+    pub fn cluster_key(mut self, key: ClusterKey) -> Self {
+        self.credentials = Some(Credentials::ClusterKey(key));
+        self
+    }
+
+    /// How the node proves that it belongs to the cluster, when not by a cluster key.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The UDP address for peers. Default `0.0.0.0:7400`.
+    pub fn listen(mut self, addr: impl Into<String>) -> Self {
+        self.listen = Some(addr.into());
+        self
+    }
+
+    /// The address that peers reach this node at. Default: the listen address, and where that is unspecified, the
+    /// address of the interface that leads to the first seed.
+    pub fn advertise(mut self, addr: impl Into<String>) -> Self {
+        self.advertise = Some(addr.into());
+        self
+    }
+
+    /// A peer to begin with, `host:port`. May be called several times; it does not matter which peers are seeds.
+    pub fn seed(mut self, addr: impl Into<String>) -> Self {
+        self.seeds.push(addr.into());
+        self
+    }
+
+    /// Settings that have defaults.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Another world than the real one: clock, network and chance of a simulator.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Opens the peer port and starts the node, which then joins its cluster by itself. Does not wait for that:
+    /// see [`Node::ready`].
+    ///
+    /// # Errors
+    /// Settings that make no sense, and a peer port that cannot be opened.
+    pub async fn launch(self) -> Result<Node, NodeError> {
+        let (config, environment) = self.finish()?;
+        Node::launch(config, environment).await
+    }
+
+    /// Starts the node and waits until it serves.
+    ///
+    /// # Errors
+    /// As [`launch`](Self::launch), and [`NodeError::NameTaken`] when a living node has the name.
+    pub async fn start(self) -> Result<Node, NodeError> {
+        let node = self.launch().await?;
+        node.ready().await?;
+        Ok(node)
+    }
+
+    fn finish(self) -> Result<(Config, Environment), NodeError> {
+        let invalid = |what: &str, value: &str, why: &dyn std::fmt::Display| {
+            NodeError::Config(format!("{what} {value:?}: {why}"))
+        };
+        let name = self.name.ok_or_else(|| NodeError::Config("the node needs a name".into()))?;
+        let name = name.parse::<NodeId>().map_err(|error| invalid("name", &name, &error))?;
+        let cluster = match &self.cluster {
+            None => ClusterName::default(),
+            Some(text) => text.parse().map_err(|error| invalid("cluster name", text, &error))?,
+        };
+        let parse_addr = |what: &str, text: &str| {
+            text.parse::<SocketAddr>()
+                .map_err(|_| invalid(what, text, &"an address looks like 10.0.0.1:7400 or [::1]:7400"))
+        };
+        let listen = parse_addr("listen address", self.listen.as_deref().unwrap_or("0.0.0.0:7400"))?;
+        let advertise =
+            self.advertise.as_deref().map(|text| parse_addr("advertise address", text)).transpose()?;
+        if advertise.is_some_and(|addr| addr.ip().is_unspecified()) {
+            return Err(NodeError::Config("the advertise address must be one that peers can reach".into()));
+        }
+        for seed in &self.seeds {
+            check_seed(seed).map_err(|why| invalid("seed", seed, &why))?;
+        }
+        if self.tuning.gossip_interval.is_zero() || self.tuning.sync_interval.is_zero() {
+            return Err(NodeError::Config("intervals must be longer than nothing".into()));
+        }
+        let credentials = self.credentials.ok_or(NodeError::NoIdentity)?;
+        let tuning = self.tuning;
+        let config = Config { name, cluster, credentials, listen, advertise, seeds: self.seeds, tuning };
+        Ok((config, self.environment))
+    }
+}
+
+/// A seed is an address or `host:port`; the host is looked up when it is dialed.
+fn check_seed(seed: &str) -> Result<(), &'static str> {
+    if seed.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    match seed.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+        {
+            Ok(())
+        }
+        _ => Err("a seed looks like 10.0.0.1:7400 or host.example:7400"),
+    }
+}

@@ -1,0 +1,132 @@
+//! The embedding API: what a Rust service calls.
+
+use std::future::{Future, IntoFuture, ready};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::engine::{Condition, Engine, SetExpiry, SetOptions, Ttl};
+use crate::error::WriteError;
+
+/// A handle to the cache; cheap to clone, usable from any task.
+#[derive(Clone)]
+pub struct Cache {
+    engine: Engine,
+}
+
+/// A write that is under way: set its options, then await it.
+#[must_use = "nothing is written until it is awaited"]
+pub struct Set<'a> {
+    engine: &'a Engine,
+    key: Bytes,
+    value: Bytes,
+    ttl: Option<Duration>,
+    condition: Condition,
+}
+
+impl Cache {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// The value of a key, or `None`.
+    ///
+    /// # Errors
+    /// While the node joins, and after it stopped.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, WriteError> {
+        self.engine.check_serving()?;
+        Ok(self.engine.get(key.as_ref()))
+    }
+
+    /// Sets a value: `cache.set("k", "v").ttl(Duration::from_secs(60)).await?`.
+    ///
+    /// Awaiting it gives whether the value was written, which without conditions is always so.
+    pub fn set(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Set<'_> {
+        let (key, value) = (key.into(), value.into());
+        Set { engine: &self.engine, key, value, ttl: None, condition: Condition::Always }
+    }
+
+    /// Deletes a key; gives whether there was a value.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was deleted then.
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
+        self.engine.delete(key.as_ref()).map(|removed| removed.is_some())
+    }
+
+    /// Lets a key expire after `ttl`; gives whether there was a value.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was changed then.
+    pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, WriteError> {
+        self.engine.expire_at(key.as_ref(), Some(expiry_ms(&self.engine, ttl)))
+    }
+
+    /// Lets a key stay; gives whether it had an expiry.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was changed then.
+    pub async fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
+        self.engine.expire_at(key.as_ref(), None)
+    }
+
+    /// When a key expires.
+    ///
+    /// # Errors
+    /// While the node joins, and after it stopped.
+    pub async fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl, WriteError> {
+        self.engine.check_serving()?;
+        Ok(self.engine.expiry(key.as_ref()))
+    }
+
+    /// Removes every key of the cluster that was written before now.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was removed then.
+    pub async fn flush(&self) -> Result<(), WriteError> {
+        self.engine.flush()
+    }
+
+    /// The engine below: everything that doors can do, without waiting.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl Set<'_> {
+    /// Lets the value expire after `ttl`.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Writes only if this node sees no value. Two nodes may both see none: see the consistency guide.
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Condition::IfAbsent;
+        self
+    }
+
+    /// Writes only if this node sees a value.
+    pub fn if_present(mut self) -> Self {
+        self.condition = Condition::IfPresent;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Set<'a> {
+    type Output = Result<bool, WriteError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let expiry = self.ttl.map_or(SetExpiry::Clear, |ttl| SetExpiry::At(expiry_ms(self.engine, ttl)));
+        let options = SetOptions { expiry, condition: self.condition };
+        let outcome = self.engine.set(&self.key, self.value, options);
+        Box::pin(ready(outcome.map(|outcome| outcome.written)))
+    }
+}
+
+fn expiry_ms(engine: &Engine, ttl: Duration) -> u64 {
+    engine.now_ms().saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,96 @@
+//! `rumour status`: asks a node's admin door and prints what it says.
+
+use std::time::Duration;
+
+use rumour::{MemberStatus, Status};
+
+use super::Failure;
+use super::args::StatusArgs;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let status = fetch(&args.admin)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status).map_err(Failure::failed)?);
+    } else {
+        print(&status);
+    }
+    Ok(())
+}
+
+fn fetch(admin: &str) -> Result<Status, Failure> {
+    let url = format!("{}/api/v1/status", admin.trim_end_matches('/'));
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+    match agent.get(&url).call() {
+        Ok(mut response) => response
+            .body_mut()
+            .read_json()
+            .map_err(|error| Failure::failed(format!("{url} does not answer like a rumour node: {error}"))),
+        Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+            Err(Failure::usage(format!("--admin {admin:?}: {error}; it looks like http://127.0.0.1:7480")))
+        }
+        Err(error) => Err(Failure::failed(format!(
+            "no answer from {url}: {error}; is the node running, and is this its admin address?"
+        ))),
+    }
+}
+
+fn print(status: &Status) {
+    let seconds = status.uptime_s as u64;
+    println!(
+        "{} in cluster {}: {}, up {}:{:02}:{:02}, version {}",
+        status.node,
+        status.cluster,
+        status.state,
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        status.version
+    );
+    println!("keys {}, tombstones {}, conflicts {}", status.keys, status.tombstones, status.conflicts);
+    let (replication, sync) = (&status.replication, &status.sync);
+    println!(
+        "replication: {} queued, {} sent, {} applied, {} overflowed, {} refused",
+        replication.queued,
+        replication.sent,
+        replication.applied,
+        replication.overflowed,
+        replication.refused
+    );
+    let last = sync.last_s.map_or_else(|| "never".to_owned(), |last| format!("{last:.1} s ago"));
+    println!(
+        "sync: {} sessions, {} failed, {} entries received, {} sent, last {last}",
+        sync.sessions, sync.failed, sync.entries_received, sync.entries_sent
+    );
+    println!();
+    print_members(&status.members);
+    for seed in status.seeds.iter().filter(|seed| !seed.reached) {
+        let error = seed.error.as_deref().unwrap_or("not tried yet");
+        println!("seed {} is not reached after {} attempts: {error}", seed.seed, seed.failures);
+    }
+    let refused: Vec<String> = status
+        .refused
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    if !refused.is_empty() {
+        println!("refused: {}", refused.join(", "));
+    }
+}
+
+/// A table of members.
+pub(super) fn print_members(members: &[MemberStatus]) {
+    println!("{:<20} {:<22} {:<8} {:<16} queued", "node", "address", "state", "incarnation");
+    for member in members {
+        println!(
+            "{:<20} {:<22} {:<8} {:<16} {}",
+            member.node.to_string(),
+            member.addr,
+            member.state.to_string(),
+            member.incarnation,
+            member.queued
+        );
+    }
+}

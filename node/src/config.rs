@@ -1,0 +1,65 @@
+//! Settings of a node and how they are given.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rumour_transport::{ClusterKey, ClusterName, NodeId};
+
+/// How a node proves that it belongs to the cluster.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// The cluster's key: the node issues itself a certificate.
+    ClusterKey(ClusterKey),
+    /// Certificates of your own: PEM texts of the node's certificate (its first DNS name is the node's name), of its
+    /// key, and of the authorities that peers' certificates must come from.
+    Certificates {
+        /// The node's certificate chain.
+        certificate: String,
+        /// The private key.
+        key: String,
+        /// Trusted authorities.
+        ca: String,
+    },
+}
+
+/// Settings that have defaults. Durations are real time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// Time between two gossip rounds. Shorter notices failures sooner and costs more packets. Default 500 ms.
+    pub gossip_interval: Duration,
+    /// How long a quiet peer is suspect before it is down. Default 3 s.
+    pub suspicion: Duration,
+    /// Time between two sync sessions with a random peer, jittered by a half. Default 10 s.
+    pub sync_interval: Duration,
+    /// How far a stamp or a peer's clock may lie ahead of this node's clock. Default 500 ms.
+    pub max_clock_skew: Duration,
+    /// Keys queued for one peer at most; what is beyond is left to sync. Default 100,000.
+    pub outbox_keys_limit: usize,
+    /// How long a starting node waits for its peers' clocks and for its fill before it serves anyway. Default 30 s.
+    pub join_patience: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            gossip_interval: Duration::from_millis(500),
+            suspicion: Duration::from_secs(3),
+            sync_interval: Duration::from_secs(10),
+            max_clock_skew: Duration::from_millis(500),
+            outbox_keys_limit: 100_000,
+            join_patience: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything a node needs to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) name: NodeId,
+    pub(crate) cluster: ClusterName,
+    pub(crate) credentials: Credentials,
+    pub(crate) listen: SocketAddr,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) seeds: Vec<String>,
+    pub(crate) tuning: Tuning,
+}

@@ -1,0 +1,44 @@
+//! What the node counts about itself, for status and metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// All counts of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Entries sent to peers in replication batches and acknowledged by them.
+    pub(crate) replication_sent: Counter,
+    /// Entries received in replication batches and merged.
+    pub(crate) replication_applied: Counter,
+    /// Keys not queued for a peer because its queue was full; sync brings them.
+    pub(crate) replication_overflowed: Counter,
+    /// Writes of ours that a peer refused for their stamp's time.
+    pub(crate) replication_refused: Counter,
+    /// Sync sessions that this node began and ended.
+    pub(crate) sync_sessions: Counter,
+    /// Sync sessions that this node began and that failed midway.
+    pub(crate) sync_failed: Counter,
+    /// Entries that sync brought and that changed something here.
+    pub(crate) sync_entries_received: Counter,
+    /// Entries that sync sent from here.
+    pub(crate) sync_entries_sent: Counter,
+    /// Concurrent writes of which one lost.
+    pub(crate) conflicts: Counter,
+    /// Entries and clocks refused for lying too far in the future.
+    pub(crate) refused_future: Counter,
+    /// Messages from peers that could not be understood.
+    pub(crate) refused_messages: Counter,
+}

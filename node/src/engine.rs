@@ -1,0 +1,356 @@
+//! The engine: what every door (embedding API, Redis, admin) calls to read and to write.
+//!
+//! It decides on local state only and returns at once; what a write changed is queued for the other owners.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use rumour_crdt::Entry;
+use rumour_transport::NodeId;
+
+use crate::clock::NodeClock;
+use crate::counters::Counters;
+use crate::error::WriteError;
+use crate::replication::Fanout;
+use crate::status::{Status, StatusSource};
+use crate::store::{Applied, Decision, Store};
+
+/// Longest key, in bytes.
+pub const KEY_BYTES_LIMIT: usize = 64 * 1024;
+/// Longest value, in bytes.
+pub const VALUE_BYTES_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A handle to the node's data; cheap to clone, never waits for the network.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<EngineState>,
+}
+
+pub(crate) struct EngineState {
+    pub(crate) node: NodeId,
+    pub(crate) store: Store,
+    pub(crate) clock: NodeClock,
+    pub(crate) fanout: Fanout,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) phase: Phase,
+    pub(crate) status: StatusSource,
+}
+
+/// Whether the node serves, as a number that doors can read without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+impl Phase {
+    const JOINING: u8 = 0;
+    const SERVING: u8 = 1;
+    const CLOSED: u8 = 2;
+
+    pub(crate) fn serve(&self) {
+        // A node that was closed while it joined stays closed.
+        let _ = self.0.compare_exchange(Self::JOINING, Self::SERVING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.store(Self::CLOSED, Ordering::Release);
+    }
+
+    pub(crate) fn is_serving(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::SERVING
+    }
+
+    fn check(&self) -> Result<(), WriteError> {
+        match self.0.load(Ordering::Acquire) {
+            Self::SERVING => Ok(()),
+            Self::JOINING => Err(WriteError::Joining),
+            _ => Err(WriteError::Closed),
+        }
+    }
+}
+
+/// What becomes of a key's expiry when its value is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SetExpiry {
+    /// The value does not expire.
+    #[default]
+    Clear,
+    /// The present expiry stays.
+    Keep,
+    /// The value expires at this time, in milliseconds since the Unix epoch.
+    At(u64),
+}
+
+/// When a value is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Always.
+    #[default]
+    Always,
+    /// Only if this node sees no value.
+    IfAbsent,
+    /// Only if this node sees a value.
+    IfPresent,
+}
+
+/// How to set a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetOptions {
+    /// What becomes of the expiry.
+    pub expiry: SetExpiry,
+    /// When to set.
+    pub condition: Condition,
+}
+
+/// What a set did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetOutcome {
+    /// Whether the condition held and the value was written.
+    pub written: bool,
+    /// The value that was visible before.
+    pub previous: Option<Bytes>,
+}
+
+/// When a key expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    /// There is no such key.
+    Missing,
+    /// The key does not expire.
+    Persistent,
+    /// It expires at this time, in milliseconds since the Unix epoch.
+    At(u64),
+}
+
+impl Engine {
+    pub(crate) fn new(inner: Arc<EngineState>) -> Self {
+        Self { inner }
+    }
+
+    /// The value of a key, as this node sees it.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.inner.store.get(key, self.now_ms())
+    }
+
+    /// Whether this node sees a value under the key.
+    #[must_use]
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.expiry(key) != Ttl::Missing
+    }
+
+    /// Sets a value.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was written then.
+    pub fn set(&self, key: &[u8], value: Bytes, options: SetOptions) -> Result<SetOutcome, WriteError> {
+        self.check_key(key)?;
+        if value.len() > VALUE_BYTES_LIMIT {
+            return Err(WriteError::ValueTooLarge { bytes: value.len(), limit: VALUE_BYTES_LIMIT });
+        }
+        let now_ms = self.now_ms();
+        let outcome = self.inner.store.update(key, now_ms, |present| {
+            let previous = present.and_then(|entry| entry.live_value(now_ms)).cloned();
+            let wanted = match options.condition {
+                Condition::Always => true,
+                Condition::IfAbsent => previous.is_none(),
+                Condition::IfPresent => previous.is_some(),
+            };
+            let replace = wanted.then(|| {
+                let expires_at_ms = match options.expiry {
+                    SetExpiry::Clear => None,
+                    SetExpiry::At(at_ms) => Some(at_ms),
+                    SetExpiry::Keep => {
+                        present.filter(|_| previous.is_some()).and_then(|entry| entry.expiry().at_ms)
+                    }
+                };
+                let stamp = self.inner.clock.mint(present.map(Entry::newest));
+                Entry::value(value, expires_at_ms, stamp, present)
+            });
+            Decision { replace, reply: SetOutcome { written: wanted, previous } }
+        });
+        if outcome.written {
+            self.inner.fanout.dirty(key);
+        }
+        Ok(outcome)
+    }
+
+    /// Deletes a key and returns the value that was visible.
+    ///
+    /// A tombstone is left only where there was a value: deleting nothing writes nothing.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was deleted then.
+    pub fn delete(&self, key: &[u8]) -> Result<Option<Bytes>, WriteError> {
+        self.check_key(key)?;
+        let now_ms = self.now_ms();
+        let removed = self.inner.store.update(key, now_ms, |present| {
+            let visible = present.and_then(|entry| entry.live_value(now_ms)).cloned();
+            let replace = visible
+                .is_some()
+                .then(|| Entry::tombstone(self.inner.clock.mint(present.map(Entry::newest)), present));
+            Decision { replace, reply: visible }
+        });
+        if removed.is_some() {
+            self.inner.fanout.dirty(key);
+        }
+        Ok(removed)
+    }
+
+    /// When a key expires.
+    #[must_use]
+    pub fn expiry(&self, key: &[u8]) -> Ttl {
+        let now_ms = self.now_ms();
+        let ttl = self.inner.store.with_entry(key, now_ms, |entry| match entry.live_value(now_ms) {
+            None => Ttl::Missing,
+            Some(_) => entry.expiry().at_ms.map_or(Ttl::Persistent, Ttl::At),
+        });
+        ttl.unwrap_or(Ttl::Missing)
+    }
+
+    /// Sets when a key expires, in milliseconds since the Unix epoch; `None` makes it stay.
+    ///
+    /// Returns whether something changed: false for a missing key, and for `None` where nothing would expire. A time that
+    /// has passed deletes the key.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was changed then.
+    pub fn expire_at(&self, key: &[u8], at_ms: Option<u64>) -> Result<bool, WriteError> {
+        self.check_key(key)?;
+        let now_ms = self.now_ms();
+        let changed = self.inner.store.update(key, now_ms, |present| {
+            let replace = present
+                .filter(|entry| entry.live_value(now_ms).is_some())
+                .filter(|entry| at_ms.is_some() || entry.expiry().at_ms.is_some())
+                .map(|entry| {
+                    let stamp = self.inner.clock.mint(Some(entry.newest()));
+                    if at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                        return Entry::tombstone(stamp, present);
+                    }
+                    let mut entry = entry.clone();
+                    entry.set_expiry(at_ms, stamp);
+                    entry
+                });
+            Decision { reply: replace.is_some(), replace }
+        });
+        if changed {
+            self.inner.fanout.dirty(key);
+        }
+        Ok(changed)
+    }
+
+    /// Walks the keys: up to about `count` keys from `cursor` on, and the cursor to go on from. Zero starts
+    /// and ends. A key that is there during the whole walk is returned; one may come twice only if it was
+    /// written anew.
+    #[must_use]
+    pub fn scan(&self, cursor: u64, count: usize) -> (u64, Vec<Bytes>) {
+        self.inner.store.scan(cursor, count.max(1), self.now_ms())
+    }
+
+    /// How many keys have a value here. Values whose expiry is due may count for a moment longer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.store.len()
+    }
+
+    /// Whether no key has a value here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes every key of the cluster that was written before now, also those that this node has never seen.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was removed then.
+    pub fn flush(&self) -> Result<(), WriteError> {
+        self.inner.phase.check()?;
+        let watermark = self.inner.clock.mint(Some(self.inner.store.flushed()));
+        self.inner.store.flush(watermark);
+        self.inner.fanout.announce();
+        Ok(())
+    }
+
+    /// This node's wall time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.inner.clock.wall_ms()
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.inner.node
+    }
+
+    /// Whether the node serves: it has joined and is not shutting down.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.inner.phase.is_serving()
+    }
+
+    /// The node's view of itself and its cluster.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.inner.status.read(&self.inner)
+    }
+
+    /// Has a door add its part to every status from now on; `read` must be quick and must not read the status itself.
+    pub fn extend_status(&self, read: impl Fn(&mut Status) + Send + 'static) {
+        self.inner.status.register(read);
+    }
+
+    /// Whether the node serves, or why not.
+    ///
+    /// # Errors
+    /// [`WriteError::Joining`] or [`WriteError::Closed`].
+    pub fn check_serving(&self) -> Result<(), WriteError> {
+        self.inner.phase.check()
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<(), WriteError> {
+        self.inner.phase.check()?;
+        if key.len() > KEY_BYTES_LIMIT {
+            return Err(WriteError::KeyTooLarge { bytes: key.len(), limit: KEY_BYTES_LIMIT });
+        }
+        Ok(())
+    }
+}
+
+impl EngineState {
+    /// Merges an entry from a peer and counts what came of it. `None`: refused for lying in the future.
+    pub(crate) fn apply(&self, key: &[u8], entry: Entry) -> Option<Applied> {
+        if self.clock.observe_entry(&entry).is_err() {
+            self.counters.refused_future.add(1);
+            return None;
+        }
+        let applied = self.store.apply(key, entry, self.clock.wall_ms());
+        if let Applied::Merged(merged) = &applied
+            && merged.conflict.is_some()
+        {
+            self.counters.conflicts.add(1);
+        }
+        Some(applied)
+    }
+
+    /// Follows a peer's clock and its flush watermark; either is refused when too far in the future.
+    pub(crate) fn follow(&self, clock: rumour_crdt::Hlc, flushed: rumour_crdt::Stamp) {
+        if self.clock.observe(clock).is_err() {
+            self.counters.refused_future.add(1);
+        }
+        if flushed > self.store.flushed() {
+            if self.clock.observe(flushed.time).is_err() {
+                self.counters.refused_future.add(1);
+            } else if self.store.flush(flushed) {
+                tracing::info!(watermark = %flushed, "flushed on behalf of a peer");
+            }
+        }
+    }
+
+    /// Every entry with its key, tombstones included, in key order.
+    pub(crate) fn export(&self) -> Vec<(Bytes, Entry)> {
+        let mut entries = Vec::new();
+        self.store.for_each(|key, entry| entries.push((key.clone(), entry.clone())));
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        entries
+    }
+}

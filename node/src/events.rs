@@ -1,0 +1,61 @@
+//! What happens in a cluster, as a bounded stream.
+
+use rumour_transport::NodeId;
+use tokio::sync::broadcast;
+
+use crate::membership::MemberState;
+
+/// Events kept for a reader that is behind.
+pub(crate) const EVENTS_LIMIT: usize = 1024;
+
+/// Something that happened in the cluster, as this node saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// This node serves from now on.
+    Serving,
+    /// A member was seen for the first time, or came back as a new incarnation.
+    MemberJoined {
+        /// Its name.
+        node: NodeId,
+        /// Whether it replaces an earlier incarnation.
+        restarted: bool,
+    },
+    /// A member's state changed.
+    MemberChanged {
+        /// Its name.
+        node: NodeId,
+        /// Its state until now.
+        from: MemberState,
+        /// Its state from now on.
+        to: MemberState,
+    },
+    /// A member left on purpose.
+    MemberLeft {
+        /// Its name.
+        node: NodeId,
+    },
+    /// The reader was too slow, and this many events were dropped.
+    Lagged(u64),
+}
+
+/// A reader of events. It sees what happens after it was made.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next event, or `None` when the node has stopped. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Lagged(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What a command is, for dispatch and for `COMMAND`.
+
+use super::error::CommandError;
+use super::parser::Args;
+use super::reply::Reply;
+use super::session::Session;
+
+/// Executes a command whose arity has been checked.
+pub(super) type Handler = fn(&mut Session, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
+
+/// Properties of a command, as bits to be joined by `|`.
+pub(super) mod flag {
+    pub(crate) const WRITE: u16 = 1;
+    pub(crate) const READONLY: u16 = 1 << 1;
+    pub(crate) const DENYOOM: u16 = 1 << 2;
+    pub(crate) const ADMIN: u16 = 1 << 3;
+    pub(crate) const NOSCRIPT: u16 = 1 << 4;
+    pub(crate) const LOADING: u16 = 1 << 5;
+    pub(crate) const STALE: u16 = 1 << 6;
+    pub(crate) const FAST: u16 = 1 << 7;
+    /// Allowed before the password was given.
+    pub(crate) const NO_AUTH: u16 = 1 << 8;
+    pub(crate) const ALLOW_BUSY: u16 = 1 << 9;
+
+    /// Their names in the order in which Redis lists them.
+    pub(crate) const NAMES: [(u16, &str); 10] = [
+        (WRITE, "write"),
+        (READONLY, "readonly"),
+        (DENYOOM, "denyoom"),
+        (ADMIN, "admin"),
+        (NOSCRIPT, "noscript"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (FAST, "fast"),
+        (NO_AUTH, "no_auth"),
+        (ALLOW_BUSY, "allow_busy"),
+    ];
+}
+
+/// Categories of access that do not follow from a command's flags, as bits.
+pub(super) mod category {
+    pub(crate) const KEYSPACE: u8 = 1;
+    pub(crate) const STRING: u8 = 1 << 1;
+    pub(crate) const DANGEROUS: u8 = 1 << 2;
+    pub(crate) const CONNECTION: u8 = 1 << 3;
+}
+
+/// Which arguments are keys: the first, the last (negative: from the end) and the step between. Zeros: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Keys {
+    pub(super) first: i8,
+    pub(super) last: i8,
+    pub(super) step: i8,
+}
+
+impl Keys {
+    pub(super) const NONE: Self = Self { first: 0, last: 0, step: 0 };
+    pub(super) const ONE: Self = Self { first: 1, last: 1, step: 1 };
+    pub(super) const ALL: Self = Self { first: 1, last: -1, step: 1 };
+    pub(super) const PAIRS: Self = Self { first: 1, last: -1, step: 2 };
+}
+
+/// One row of the command table.
+#[derive(Debug)]
+pub(super) struct Command {
+    /// Lower case; of a subcommand with its container, such as `client|id`.
+    pub(super) name: &'static str,
+    /// Number of arguments, the name included; negative: at least so many.
+    pub(super) arity: i8,
+    pub(super) flags: u16,
+    pub(super) categories: u8,
+    pub(super) keys: Keys,
+    pub(super) tips: &'static [&'static str],
+    pub(super) group: &'static str,
+    /// Version of Redis that first had it.
+    pub(super) since: &'static str,
+    pub(super) complexity: &'static str,
+    pub(super) summary: &'static str,
+    /// `None`: it only contains subcommands.
+    pub(super) run: Option<Handler>,
+    pub(super) subcommands: &'static [Command],
+}
+
+impl Command {
+    pub(super) const fn new(name: &'static str, arity: i8, flags: u16, categories: u8) -> Self {
+        Self {
+            name,
+            arity,
+            flags,
+            categories,
+            keys: Keys::NONE,
+            tips: &[],
+            group: "",
+            since: "",
+            complexity: "",
+            summary: "",
+            run: None,
+            subcommands: &[],
+        }
+    }
+
+    pub(super) const fn run(mut self, handler: Handler) -> Self {
+        self.run = Some(handler);
+        self
+    }
+
+    pub(super) const fn keys(mut self, keys: Keys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    pub(super) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
+    pub(super) const fn containing(mut self, subcommands: &'static [Command]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    pub(super) const fn doc(
+        mut self,
+        group: &'static str,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.group = group;
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self
+    }
+
+    pub(super) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether a request of `len` arguments, the name included, fits.
+    pub(super) fn accepts(&self, len: usize) -> bool {
+        let wanted = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { len >= wanted } else { len == wanted }
+    }
+
+    /// A subcommand's name without that of its container.
+    pub(super) fn short_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, short)| short)
+    }
+
+    pub(super) fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
+        self.subcommands.iter().find(|command| command.short_name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The names of its flags.
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
+        flag::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|(_, name)| *name).collect()
+    }
+
+    /// The categories of access that it falls into.
+    pub(super) fn category_names(&self) -> Vec<&'static str> {
+        let listed = |category: u8| self.categories & category != 0;
+        [
+            (listed(category::KEYSPACE), "@keyspace"),
+            (self.has(flag::READONLY), "@read"),
+            (self.has(flag::WRITE), "@write"),
+            (listed(category::STRING), "@string"),
+            (self.has(flag::ADMIN), "@admin"),
+            (self.has(flag::FAST), "@fast"),
+            (!self.has(flag::FAST), "@slow"),
+            (self.has(flag::ADMIN) || listed(category::DANGEROUS), "@dangerous"),
+            (listed(category::CONNECTION), "@connection"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, name)| holds.then_some(name))
+        .collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! What a command may answer instead of a result, in the words of Redis 7.
+
+use crate::WriteError;
+
+/// Why a command was refused. Nothing was changed then, unless a variant says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum CommandError {
+    #[error("ERR unknown command '{name}', with args beginning with: {arguments}")]
+    UnknownCommand { name: String, arguments: String },
+    #[error("ERR unknown subcommand '{name}'. Try {container} HELP.")]
+    UnknownSubcommand { name: String, container: String },
+    #[error("ERR wrong number of arguments for '{command}' command")]
+    Arity { command: &'static str },
+    #[error("NOAUTH Authentication required.")]
+    AuthRequired,
+    #[error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+         option can be used to authenticate the client and select the RESP protocol version at the same time"
+    )]
+    HelloBeforeAuth,
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPassword,
+    #[error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+         configuration is correct?"
+    )]
+    NoPasswordConfigured,
+    #[error("NOPROTO unsupported protocol version")]
+    UnsupportedProtocol,
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolNotAnInteger,
+    #[error("ERR Syntax error in HELLO option '{0}'")]
+    HelloOption(String),
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NotA32BitInteger,
+    #[error("ERR DB index is out of range")]
+    DatabaseIndex,
+    #[error("ERR invalid expire time in '{command}' command")]
+    ExpireTime { command: &'static str },
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    ExpireNxWithOthers,
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    ExpireGtWithLt,
+    #[error("ERR Unsupported option {0}")]
+    UnsupportedOption(String),
+    #[error("ERR invalid cursor")]
+    Cursor,
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    ClientName,
+    #[error("ERR {0} cannot contain spaces, newlines or special characters.")]
+    ClientAttribute(&'static str),
+    #[error("ERR Unrecognized option '{0}'")]
+    UnrecognizedOption(String),
+    #[error("ERR Invalid client ID")]
+    ClientId,
+    #[error("ERR Unknown client type '{0}'")]
+    ClientType(String),
+    #[error("ERR the reply is longer than {limit} bytes; ask for fewer keys at a time")]
+    ReplyTooLong { limit: usize },
+    /// A command that writes several keys has written those before the one that failed.
+    #[error("{}", write_error(.0))]
+    Write(#[from] WriteError),
+}
+
+fn write_error(error: &WriteError) -> String {
+    match error {
+        // The code on which clients wait and try again.
+        WriteError::Joining => format!("LOADING {error}"),
+        other => format!("ERR {other}"),
+    }
+}

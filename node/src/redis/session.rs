@@ -1,0 +1,170 @@
+//! One client's conversation: its state, and what happens to a request between parsing and its handler.
+//!
+//! Nothing here waits: a batch of requests is executed in one go, and the connection's task does the rest.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::Door;
+use super::clients::Client;
+use super::command::{Command, flag};
+use super::error::CommandError;
+use super::parser::{Args, Parser};
+use super::reply::{Protocol, REPLY_BYTES_LIMIT, Reply};
+use super::stats::RedisStats;
+use super::table;
+
+/// Replies collected before they are written, in bytes; the last reply may exceed it.
+const BATCH_BYTES_LIMIT: usize = 64 * 1024;
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Batch {
+    /// All whole requests are answered: read more.
+    Drained,
+    /// Enough replies for now: write them and go on.
+    Full,
+    /// Write the replies and close the connection.
+    Closing,
+}
+
+/// State of one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) door: Arc<Door>,
+    pub(super) client: Arc<Client>,
+    pub(super) protocol: Protocol,
+    pub(super) authenticated: bool,
+    /// No request after the present one is answered.
+    pub(super) closing: bool,
+    last_command: &'static str,
+}
+
+impl Session {
+    pub(super) fn new(door: Arc<Door>, client: Arc<Client>) -> Self {
+        let authenticated = door.password.is_none();
+        Self {
+            door,
+            client,
+            protocol: Protocol::default(),
+            authenticated,
+            closing: false,
+            last_command: "NULL",
+        }
+    }
+
+    /// Answers the requests in `input` until they end or the replies in `output` are many, and drops them.
+    pub(super) fn answer(
+        &mut self,
+        parser: &mut Parser,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Batch {
+        let mut commands = 0;
+        let batch = loop {
+            if self.closing {
+                break Batch::Closing;
+            }
+            if output.len() >= BATCH_BYTES_LIMIT {
+                break Batch::Full;
+            }
+            match parser.next(input, self.authenticated) {
+                Ok(Some(args)) => {
+                    commands += 1;
+                    self.execute(args, output);
+                }
+                Ok(None) => break Batch::Drained,
+                Err(error) => {
+                    RedisStats::add(&self.door.stats.protocol_errors, 1);
+                    tracing::debug!(client = self.client.id, %error, "closing a Redis connection");
+                    Reply::new(output, self.protocol).error(&format!("ERR {error}"));
+                    self.closing = true;
+                }
+            }
+        };
+        parser.discard(input);
+        if commands > 0 {
+            RedisStats::add(&self.door.stats.commands, commands);
+            self.publish();
+        }
+        batch
+    }
+
+    /// Answers one request.
+    fn execute(&mut self, args: Args<'_>, output: &mut BytesMut) {
+        let mut reply = Reply::new(output, self.protocol);
+        let result = self.dispatch(args, &mut reply);
+        let result = result.and_then(|()| match reply.overflowed() {
+            true => Err(CommandError::ReplyTooLong { limit: REPLY_BYTES_LIMIT }),
+            false => Ok(()),
+        });
+        if let Err(error) = result {
+            reply.restart();
+            reply.error(&error.to_string());
+        }
+    }
+
+    fn dispatch(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        let name = args.at(0);
+        let Some(mut command) = table::find(name) else { return self.unknown(args) };
+        if !command.subcommands.is_empty()
+            && let Some(name) = args.get(1)
+        {
+            command = command.subcommand(name).ok_or_else(|| unknown_subcommand(command, name))?;
+        }
+        let Some(run) = command.run.filter(|_| command.accepts(args.len())) else {
+            return Err(CommandError::Arity { command: command.name });
+        };
+        if !self.authenticated && !command.has(flag::NO_AUTH) {
+            return Err(CommandError::AuthRequired);
+        }
+        self.last_command = command.name;
+        run(self, args, reply)
+    }
+
+    fn unknown(&mut self, args: Args<'_>) -> Result<(), CommandError> {
+        let name = args.at(0);
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            // A browser that was led here by a hostile page: nothing it sends must be executed.
+            RedisStats::add(&self.door.stats.protocol_errors, 1);
+            tracing::warn!(client = self.client.id, "closing a Redis connection on which HTTP was spoken");
+            self.closing = true;
+            return Ok(());
+        }
+        let mut arguments = String::new();
+        for argument in args.from(1) {
+            if arguments.len() >= QUOTED_BYTES_LIMIT {
+                break;
+            }
+            let quoted = quote(argument, QUOTED_BYTES_LIMIT - arguments.len());
+            arguments += &format!("'{quoted}' ");
+        }
+        Err(CommandError::UnknownCommand { name: quote(name, QUOTED_BYTES_LIMIT), arguments })
+    }
+
+    /// Shows others what this client did last.
+    pub(super) fn publish(&self) {
+        let now = Instant::now();
+        self.client.update(|details| {
+            details.protocol = self.protocol;
+            details.last_command = self.last_command;
+            details.last_at = now;
+        });
+    }
+}
+
+fn unknown_subcommand(command: &Command, name: &[u8]) -> CommandError {
+    let container = command.name.to_uppercase();
+    CommandError::UnknownSubcommand { name: quote(name, QUOTED_BYTES_LIMIT), container }
+}
+
+/// How much of a client's words an error repeats, in bytes.
+const QUOTED_BYTES_LIMIT: usize = 128;
+
+/// A client's words for an error: cut at a zero byte, as Redis does, and at the limit.
+fn quote(words: &[u8], limit: usize) -> String {
+    let end = words.iter().take(limit).position(|&byte| byte == 0).unwrap_or(words.len().min(limit));
+    String::from_utf8_lossy(&words[..end]).into_owned()
+}

@@ -1,0 +1,88 @@
+//! One outbox per peer, and the signal that wakes its link.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use rumour_transport::NodeId;
+use tokio::sync::Notify;
+
+use super::outbox::{Outbox, Pushed};
+use crate::counters::Counters;
+
+/// Where local writes go: to the outbox of every other owner. Every member owns every key for now.
+pub(crate) struct Fanout {
+    queues: RwLock<BTreeMap<NodeId, Arc<PeerQueue>>>,
+    keys_limit: usize,
+    counters: Arc<Counters>,
+}
+
+/// One peer's outbox with the signal for its link.
+pub(crate) struct PeerQueue {
+    pub(crate) outbox: Mutex<Outbox>,
+    pub(crate) wake: Notify,
+}
+
+impl Fanout {
+    pub(crate) fn new(keys_limit: usize, counters: Arc<Counters>) -> Self {
+        Self { queues: RwLock::new(BTreeMap::new()), keys_limit, counters }
+    }
+
+    /// The queue of a peer, made when it is first asked for.
+    pub(crate) fn queue(&self, peer: &NodeId) -> Arc<PeerQueue> {
+        if let Some(queue) = self.queues.read().get(peer) {
+            return queue.clone();
+        }
+        let mut queues = self.queues.write();
+        let fresh =
+            || Arc::new(PeerQueue { outbox: Mutex::new(Outbox::new(self.keys_limit)), wake: Notify::new() });
+        queues.entry(peer.clone()).or_insert_with(fresh).clone()
+    }
+
+    /// Drops the queue of a peer that has left.
+    pub(crate) fn forget(&self, peer: &NodeId) {
+        self.queues.write().remove(peer);
+    }
+
+    /// Queues a key that changed here for every peer.
+    pub(crate) fn dirty(&self, key: &[u8]) {
+        let queues = self.queues.read();
+        if queues.is_empty() {
+            return;
+        }
+        let key = Bytes::copy_from_slice(key);
+        for queue in queues.values() {
+            let pushed = queue.outbox.lock().push(&key);
+            match pushed {
+                Pushed::Queued => queue.wake.notify_one(),
+                Pushed::Waiting => {}
+                Pushed::Overflowed => self.counters.replication_overflowed.add(1),
+            }
+        }
+    }
+
+    /// Has every link send a batch header, which carries the flush watermark.
+    pub(crate) fn announce(&self) {
+        for queue in self.queues.read().values() {
+            queue.outbox.lock().announce();
+            queue.wake.notify_one();
+        }
+    }
+
+    /// A peer whose queue has overflowed since the last call: only sync can bring it what it lacks.
+    pub(crate) fn take_overflowed(&self) -> Option<NodeId> {
+        let queues = self.queues.read();
+        queues.iter().find(|(_, queue)| queue.outbox.lock().take_overflowed()).map(|(peer, _)| peer.clone())
+    }
+
+    /// Keys queued over all peers.
+    pub(crate) fn queued(&self) -> usize {
+        self.queues.read().values().map(|queue| queue.outbox.lock().len()).sum()
+    }
+
+    /// Keys queued for one peer.
+    pub(crate) fn queued_for(&self, peer: &NodeId) -> usize {
+        self.queues.read().get(peer).map_or(0, |queue| queue.outbox.lock().len())
+    }
+}

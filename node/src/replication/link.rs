@@ -1,0 +1,134 @@
+//! The two ends of a replication channel: batches one way, acknowledgements back.
+
+use bytes::Bytes;
+use rumour_crdt::Entry;
+use rumour_transport::{FrameReceiver, FrameSender, Peer, codec};
+use tokio::time::timeout;
+
+use super::fanout::PeerQueue;
+use crate::engine::EngineState;
+use crate::message::{Ack, Batch, kind};
+
+/// Batches under way and not acknowledged at most. While all are out, changes gather in the outbox.
+const BATCHES_IN_FLIGHT: usize = 8;
+const BATCH_KEYS_LIMIT: usize = 512;
+/// A batch is closed once it holds this much; one entry may exceed it.
+const BATCH_BYTES_LIMIT: usize = 256 * 1024;
+/// A peer that does not acknowledge for so long is taken for gone; its connection is closed.
+const ACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Sends a peer's outbox until the connection breaks. There is no timer: a change on an idle link leaves at once.
+pub(crate) async fn send(engine: &EngineState, peer: &Peer) -> Result<(), String> {
+    let queue = engine.fanout.queue(&peer.info().node);
+    let (mut tx, mut rx) = peer.open_channel().await.map_err(|error| error.to_string())?;
+    // Whatever an earlier connection left in flight goes out again.
+    queue.outbox.lock().disconnected();
+    let ended = pump(engine, &queue, &mut tx, &mut rx).await;
+    queue.outbox.lock().disconnected();
+    ended
+}
+
+async fn pump(
+    engine: &EngineState,
+    queue: &PeerQueue,
+    tx: &mut FrameSender,
+    rx: &mut FrameReceiver,
+) -> Result<(), String> {
+    loop {
+        while let Some(batch) = next_batch(engine, queue) {
+            let body = codec::encode(&batch).map_err(|error| error.to_string())?;
+            tx.send(kind::BATCH, body).await.map_err(|error| error.to_string())?;
+        }
+        let idle = queue.outbox.lock().in_flight() == 0;
+        let acknowledged = async {
+            if idle {
+                return rx.recv().await;
+            }
+            match timeout(ACK_TIMEOUT, rx.recv()).await {
+                Ok(received) => received,
+                Err(_) => Ok(None),
+            }
+        };
+        tokio::select! {
+            biased;
+            received = acknowledged => match received.map_err(|error| error.to_string())? {
+                Some(frame) => acknowledge(engine, queue, frame.kind, &frame.body)?,
+                None => return Err("the peer stopped acknowledging".to_owned()),
+            },
+            () = queue.wake.notified() => {}
+        }
+    }
+}
+
+/// Fills the next batch, if something waits and the link has room for it.
+fn next_batch(engine: &EngineState, queue: &PeerQueue) -> Option<Batch> {
+    let mut outbox = queue.outbox.lock();
+    if outbox.in_flight() >= BATCHES_IN_FLIGHT {
+        return None;
+    }
+    let mut entries: Vec<(Bytes, Entry)> = Vec::new();
+    let mut bytes = 0;
+    let now_ms = engine.clock.wall_ms();
+    let number = outbox.next_batch(BATCH_KEYS_LIMIT, |key| {
+        // A key that a flush removed meanwhile needs no entry: the watermark in the head covers it.
+        if let Some(entry) = engine.store.with_entry(key, now_ms, Entry::clone) {
+            bytes += key.len() + entry.payload_bytes() + 64;
+            entries.push((key.clone(), entry));
+        }
+        bytes < BATCH_BYTES_LIMIT
+    })?;
+    drop(outbox);
+    Some(Batch { number, clock: engine.clock.send_time(), flushed: engine.store.flushed(), entries })
+}
+
+fn acknowledge(engine: &EngineState, queue: &PeerQueue, kind: u8, body: &[u8]) -> Result<(), String> {
+    if kind != kind::ACK {
+        return Err(format!("a frame of kind {kind} where an acknowledgement was due"));
+    }
+    let ack: Ack = codec::decode(body).map_err(|error| error.to_string())?;
+    engine.follow(ack.clock, rumour_crdt::Stamp::ZERO);
+    let keys = queue.outbox.lock().acknowledge(ack.number).ok_or("an acknowledgement out of order")?;
+    let refused = ack.refused.len().min(keys);
+    engine.counters.replication_sent.add((keys - refused) as u64);
+    if refused > 0 {
+        engine.counters.replication_refused.add(refused as u64);
+        tracing::warn!(refused, first = ?ack.refused.first(), "a peer refused writes whose stamps lie in its future: check both clocks");
+    }
+    Ok(())
+}
+
+/// Applies a peer's batches until it closes the channel.
+pub(crate) async fn receive(
+    engine: &EngineState,
+    mut tx: FrameSender,
+    mut rx: FrameReceiver,
+) -> Result<(), String> {
+    while let Some(frame) = rx.recv().await.map_err(|error| error.to_string())? {
+        if frame.kind != kind::BATCH {
+            engine.counters.refused_messages.add(1);
+            return Err(format!("a frame of kind {} where a batch was due", frame.kind));
+        }
+        let batch: Batch = codec::decode(&frame.body).map_err(|error| {
+            engine.counters.refused_messages.add(1);
+            error.to_string()
+        })?;
+        let ack = apply(engine, batch);
+        let body = codec::encode(&ack).map_err(|error| error.to_string())?;
+        tx.send(kind::ACK, body).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn apply(engine: &EngineState, batch: Batch) -> Ack {
+    engine.follow(batch.clock, batch.flushed);
+    let mut refused = Vec::new();
+    for (key, entry) in batch.entries {
+        let dot = entry.newest().dot();
+        if engine.apply(&key, entry).is_some() {
+            engine.counters.replication_applied.add(1);
+        } else {
+            refused.push(dot);
+        }
+    }
+    Ack { number: batch.number, clock: engine.clock.send_time(), refused }
+}

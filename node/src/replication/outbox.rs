@@ -1,0 +1,225 @@
+//! The queue of keys that a peer has not acknowledged yet.
+//!
+//! It holds keys, not values: what is sent is the entry as it is when its batch leaves, so a key that is
+//! written a thousand times while the link is busy is sent once. For a peer that is away the queue is its
+//! hint list.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Keys waiting for one peer. Plain state: the task that owns the link drives it.
+///
+/// Order of calls: [`push`](Self::push) whenever a key changed; [`next_batch`](Self::next_batch) while the link
+/// has room; [`acknowledge`](Self::acknowledge) for each answer; [`disconnected`](Self::disconnected) when the link
+/// broke, which puts everything unacknowledged back.
+pub(crate) struct Outbox {
+    waiting: VecDeque<Bytes>,
+    queued: HashSet<Bytes, BuildHasherDefault<Xxh3Default>>,
+    in_flight: VecDeque<Flight>,
+    next_batch: u64,
+    keys_limit: usize,
+    overflowed: bool,
+    announce: bool,
+}
+
+struct Flight {
+    batch: u64,
+    keys: Vec<Bytes>,
+}
+
+/// What [`Outbox::push`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// The key waits for the next batch.
+    Queued,
+    /// It was waiting already.
+    Waiting,
+    /// The queue is full: the key is left to sync.
+    Overflowed,
+}
+
+impl Outbox {
+    pub(crate) fn new(keys_limit: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            queued: HashSet::default(),
+            in_flight: VecDeque::new(),
+            next_batch: 1,
+            keys_limit,
+            overflowed: false,
+            announce: false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, key: &Bytes) -> Pushed {
+        if self.queued.contains(key) {
+            return Pushed::Waiting;
+        }
+        if self.len() >= self.keys_limit {
+            self.overflowed = true;
+            return Pushed::Overflowed;
+        }
+        self.queued.insert(key.clone());
+        self.waiting.push_back(key.clone());
+        Pushed::Queued
+    }
+
+    /// Asks for a batch even if no key waits: its header carries the flush watermark.
+    pub(crate) fn announce(&mut self) {
+        self.announce = true;
+    }
+
+    /// The keys of the next batch and its number, or `None` when nothing waits.
+    ///
+    /// `take` is called for each key in turn and answers whether the batch has room for another after it.
+    pub(crate) fn next_batch(
+        &mut self,
+        keys_limit: usize,
+        mut take: impl FnMut(&Bytes) -> bool,
+    ) -> Option<u64> {
+        if self.waiting.is_empty() && !self.announce {
+            return None;
+        }
+        self.announce = false;
+        let mut keys = Vec::with_capacity(self.waiting.len().min(keys_limit));
+        while keys.len() < keys_limit
+            && let Some(key) = self.waiting.pop_front()
+        {
+            self.queued.remove(&key);
+            let room = take(&key);
+            keys.push(key);
+            if !room {
+                break;
+            }
+        }
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        self.in_flight.push_back(Flight { batch, keys });
+        Some(batch)
+    }
+
+    /// Takes a batch as done and returns how many keys it had; `None` if it was not the oldest in flight.
+    pub(crate) fn acknowledge(&mut self, batch: u64) -> Option<usize> {
+        if self.in_flight.front()?.batch != batch {
+            return None;
+        }
+        self.in_flight.pop_front().map(|flight| flight.keys.len())
+    }
+
+    /// Batches sent and not yet acknowledged.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Puts what was in flight back in front of the queue. Sending twice is harmless: merging is idempotent.
+    pub(crate) fn disconnected(&mut self) {
+        while let Some(flight) = self.in_flight.pop_back() {
+            for key in flight.keys.into_iter().rev() {
+                if self.queued.insert(key.clone()) {
+                    self.waiting.push_front(key);
+                }
+            }
+        }
+        // A lost batch may have been the one that carried the watermark.
+        self.announce = true;
+    }
+
+    /// Forgets everything: the peer came back without its memory and is filled by sync.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+        self.queued.clear();
+        self.in_flight.clear();
+        self.overflowed = false;
+    }
+
+    /// Whether keys were left to sync since the last call.
+    pub(crate) fn take_overflowed(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+
+    /// Keys waiting or in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.in_flight.iter().map(|flight| flight.keys.len()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &'static str) -> Bytes {
+        Bytes::from_static(name.as_bytes())
+    }
+
+    fn drain(outbox: &mut Outbox) -> (u64, Vec<Bytes>) {
+        let mut keys = Vec::new();
+        let batch = outbox.next_batch(10, |key| {
+            keys.push(key.clone());
+            true
+        });
+        (batch.expect("something waits"), keys)
+    }
+
+    #[test]
+    fn a_key_written_often_is_sent_once_and_again_when_written_in_flight() {
+        let mut outbox = Outbox::new(10);
+        assert_eq!(outbox.push(&key("a")), Pushed::Queued);
+        assert_eq!(outbox.push(&key("a")), Pushed::Waiting);
+        let (first, keys) = drain(&mut outbox);
+        assert_eq!(keys, [key("a")]);
+        assert_eq!(outbox.push(&key("a")), Pushed::Queued, "the copy in flight is already old");
+        assert_eq!(outbox.acknowledge(first), Some(1));
+        assert_eq!(outbox.len(), 1);
+    }
+
+    #[test]
+    fn a_broken_link_loses_nothing_and_keeps_the_order() {
+        let mut outbox = Outbox::new(10);
+        for name in ["a", "b", "c"] {
+            outbox.push(&key(name));
+        }
+        outbox.next_batch(1, |_| true).expect("a");
+        outbox.next_batch(1, |_| true).expect("b");
+        outbox.push(&key("a"));
+        outbox.disconnected();
+        assert_eq!(drain(&mut outbox).1, [key("b"), key("c"), key("a")]);
+        assert_eq!(outbox.in_flight(), 1);
+    }
+
+    #[test]
+    fn past_the_bound_keys_are_left_to_sync_and_that_is_said_once() {
+        let mut outbox = Outbox::new(2);
+        outbox.push(&key("a"));
+        outbox.push(&key("b"));
+        assert_eq!(outbox.push(&key("c")), Pushed::Overflowed);
+        assert_eq!(outbox.push(&key("a")), Pushed::Waiting);
+        assert_eq!(outbox.len(), 2);
+        assert!(outbox.take_overflowed());
+        assert!(!outbox.take_overflowed());
+    }
+
+    #[test]
+    fn acknowledgements_out_of_order_are_refused() {
+        let mut outbox = Outbox::new(10);
+        outbox.push(&key("a"));
+        outbox.push(&key("b"));
+        let first = outbox.next_batch(1, |_| true).expect("a");
+        let second = outbox.next_batch(1, |_| true).expect("b");
+        assert_eq!(outbox.acknowledge(second), None);
+        assert_eq!(outbox.acknowledge(first), Some(1));
+        assert_eq!(outbox.acknowledge(second), Some(1));
+    }
+
+    #[test]
+    fn an_announcement_goes_out_without_keys() {
+        let mut outbox = Outbox::new(10);
+        assert_eq!(outbox.next_batch(10, |_| true), None);
+        outbox.announce();
+        assert!(outbox.next_batch(10, |_| true).is_some());
+        assert_eq!(outbox.next_batch(10, |_| true), None);
+    }
+}

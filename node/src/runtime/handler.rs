@@ -1,0 +1,175 @@
+//! What the transport brings, handed to the parts that deal with it.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumour_transport::{
+    BoxFuture, FrameReceiver, FrameSender, Handler, Peer, PeerInfo, Refusal, RefusalCode, RequestRefused,
+    codec,
+};
+use tokio::time::Instant;
+
+use super::Runtime;
+use crate::membership::Reported;
+use crate::message::{Greeting, SyncRequest, kind};
+use crate::replication;
+use crate::sync::respond;
+
+/// How long an incarnation that holds a contested name has to show that it lives.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Request refused: its body makes no sense, or its kind is unknown.
+const REFUSED_NONSENSE: u16 = 1;
+
+/// The transport's way into the node. Holds the node weakly: the node owns the transport.
+#[derive(Default)]
+pub(super) struct Inbox {
+    runtime: OnceLock<Weak<Runtime>>,
+}
+
+impl Inbox {
+    pub(super) fn connect(&self, runtime: &Arc<Runtime>) {
+        // Set once, right after the transport opened.
+        let _ = self.runtime.set(Arc::downgrade(runtime));
+    }
+
+    fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.runtime.get()?.upgrade().filter(|runtime| !runtime.stop.is_cancelled())
+    }
+}
+
+impl Handler for Inbox {
+    fn admit(&self, peer: PeerInfo) -> BoxFuture<'static, Result<(), Refusal>> {
+        let runtime = self.runtime();
+        Box::pin(async move {
+            match runtime {
+                Some(runtime) => runtime.admit(peer).await,
+                None => Err(Refusal::new(RefusalCode::Leaving, "this node is not up")),
+            }
+        })
+    }
+
+    fn connected(&self, peer: Peer) {
+        if let Some(runtime) = self.runtime() {
+            runtime.peer_connected(&peer);
+        }
+    }
+
+    fn disconnected(&self, peer: PeerInfo, reason: String) {
+        if let Some(runtime) = self.runtime() {
+            tracing::debug!(peer = %peer.node, reason, "disconnected");
+            let events = runtime.view.lock().disconnected(&peer, Instant::now());
+            runtime.view_changed(events);
+        }
+    }
+
+    fn gossip(&self, from: PeerInfo, body: Bytes) {
+        if let Some(runtime) = self.runtime() {
+            // A full inbox loses the message, as the network may.
+            let _ = runtime.gossip_in.try_send((from.addr, body));
+        }
+    }
+
+    fn request(
+        &self,
+        from: PeerInfo,
+        kind: u8,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, RequestRefused>> {
+        let runtime = self.runtime();
+        Box::pin(async move {
+            let runtime = runtime.ok_or_else(|| nonsense("this node is not up"))?;
+            let answer = runtime.answer(&from, kind, &body);
+            if let Err(refused) = &answer {
+                runtime.engine.counters.refused_messages.add(1);
+                tracing::warn!(peer = %from.node, kind, reason = refused.text, "refused a request");
+            }
+            answer
+        })
+    }
+
+    fn channel(&self, from: PeerInfo, tx: FrameSender, rx: FrameReceiver) {
+        if let Some(runtime) = self.runtime() {
+            let engine = runtime.engine.clone();
+            runtime.spawn(async move {
+                if let Err(error) = replication::receive(&engine, tx, rx).await {
+                    tracing::debug!(peer = %from.node, error, "replication from a peer ended");
+                }
+            });
+        }
+    }
+}
+
+impl Runtime {
+    /// Whether a peer may connect: not under a name that a living node has.
+    async fn admit(self: Arc<Self>, newcomer: PeerInfo) -> Result<(), Refusal> {
+        if newcomer.node == self.me.node {
+            self.expect_twin(newcomer.addr);
+            return Err(Refusal::new(RefusalCode::NameTaken, &self.me.addr.to_string()));
+        }
+        let holder = self.view.lock().holder(&newcomer);
+        let Some(holder) = holder else { return Ok(()) };
+        if self.lives(&holder, &newcomer).await {
+            tracing::warn!(name = %newcomer.node, holder = %holder.addr, newcomer = %newcomer.addr,
+                "refused a node whose name is taken by a living one");
+            // The text is where the holder of the name is.
+            return Err(Refusal::new(RefusalCode::NameTaken, &holder.addr.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Whether the incarnation that holds a name answers.
+    async fn lives(&self, holder: &PeerInfo, newcomer: &PeerInfo) -> bool {
+        let Some(transport) = self.transport() else { return false };
+        let probe = async {
+            if let Some(peer) = transport.peer(&holder.node)
+                && peer.info().incarnation == holder.incarnation
+            {
+                return peer.request(kind::PROBE, Bytes::new(), PROBE_TIMEOUT).await.is_ok();
+            }
+            // At its own address the newcomer itself would answer.
+            holder.addr != newcomer.addr
+                && transport
+                    .dial(holder.addr)
+                    .await
+                    .is_ok_and(|peer| peer.info().incarnation == holder.incarnation)
+        };
+        tokio::time::timeout(PROBE_TIMEOUT, probe).await.unwrap_or(false)
+    }
+
+    /// Answers a request. What makes no sense changes nothing.
+    fn answer(self: &Arc<Self>, from: &PeerInfo, kind: u8, body: &[u8]) -> Result<Bytes, RequestRefused> {
+        match kind {
+            kind::PROBE => Ok(Bytes::new()),
+            kind::GREET => {
+                let greeting: Greeting = decode(body)?;
+                self.greeted_by(from, greeting);
+                encode(&self.greeting())
+            }
+            kind::SYNC => {
+                let request: SyncRequest = decode(body)?;
+                self.timer("sync-step");
+                encode(&respond(&self.engine, request).map_err(nonsense)?)
+            }
+            kind::GOODBYE => {
+                let events = self.view.lock().reported(from, Reported::Leaving, Instant::now());
+                self.view_changed(events);
+                Ok(Bytes::new())
+            }
+            _ => Err(nonsense("this kind of request is unknown here: is the peer newer?")),
+        }
+    }
+}
+
+fn nonsense(text: &str) -> RequestRefused {
+    RequestRefused { code: REFUSED_NONSENSE, text: text.to_owned() }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, RequestRefused> {
+    codec::decode(body).map_err(|error| nonsense(&error.to_string()))
+}
+
+fn encode<T: serde::Serialize>(message: &T) -> Result<Bytes, RequestRefused> {
+    codec::encode(message).map_err(|error| nonsense(&error.to_string()))
+}

@@ -1,0 +1,79 @@
+//! From started to serving: hear the clocks of all peers within reach, fill the store, then serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Outcome, Runtime};
+use crate::error::NodeError;
+use crate::events::Event;
+use crate::membership::Reported;
+
+/// How often a join looks at where it stands when nothing wakes it.
+const JOIN_TICK: Duration = Duration::from_millis(50);
+
+impl Runtime {
+    pub(super) async fn join_task(self: Arc<Self>) {
+        loop {
+            if self.joining.lock().is_done(Instant::now()) {
+                break;
+            }
+            let clocks_heard = {
+                let joining = self.joining.lock();
+                joining.clocks_heard() && !joining.is_alone()
+            };
+            if clocks_heard {
+                match self.serving_peer() {
+                    Some(peer) => {
+                        if self.sync_with(&peer).await {
+                            self.joining.lock().filled();
+                            continue;
+                        }
+                    }
+                    // Everybody within reach is as new as this node: there is nothing to be filled with.
+                    None => {
+                        self.joining.lock().filled();
+                        continue;
+                    }
+                }
+            }
+            sleep(JOIN_TICK).await;
+        }
+        let overdue = self.joining.lock().is_overdue(Instant::now());
+        if overdue {
+            tracing::warn!("serving without having heard all peers or filled the store: patience ran out");
+        }
+        self.engine.phase.serve();
+        self.report(Reported::Ready).await;
+        self.outcome.send_if_modified(|outcome| {
+            let first = matches!(outcome, Outcome::Joining);
+            if first {
+                *outcome = Outcome::Serving;
+            }
+            first
+        });
+        tracing::info!(node = %self.me.node, addr = %self.me.addr, "serving");
+        self.emit(Event::Serving);
+    }
+
+    pub(crate) async fn ready(&self) -> Result<(), NodeError> {
+        let mut outcome = self.outcome.subscribe();
+        let reached = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Joining)).await;
+        match reached.as_deref() {
+            Ok(Outcome::Serving) => Ok(()),
+            Ok(Outcome::Failed(error)) => Err(error.clone()),
+            _ => Err(NodeError::Stopped),
+        }
+    }
+
+    pub(crate) async fn failed(&self) -> NodeError {
+        let mut outcome = self.outcome.subscribe();
+        let ended =
+            outcome.wait_for(|outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Stopped)).await;
+        match ended.as_deref() {
+            Ok(Outcome::Failed(error)) => error.clone(),
+            _ => NodeError::Stopped,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Dialing peers, and what happens when a connection stands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumour_transport::{DialError, NodeId, Peer, PeerInfo, RefusalCode, codec};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::{Runtime, Seed};
+use crate::error::NodeError;
+use crate::membership::Reported;
+use crate::message::{Greeting, kind};
+use crate::replication;
+
+const DIAL_TICK: Duration = Duration::from_millis(250);
+const GREET_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a refused newcomer has to stop before it is taken for a twin.
+const TWIN_PATIENCE: Duration = Duration::from_secs(3);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Members named in a greeting at most.
+const GREETING_MEMBERS_LIMIT: usize = 1024;
+
+impl Seed {
+    pub(super) fn new(text: &str) -> Self {
+        let addr = text.parse().ok();
+        Self {
+            text: text.to_owned(),
+            addr: parking_lot::Mutex::new(addr),
+            error: parking_lot::Mutex::new(None),
+        }
+    }
+}
+
+impl Runtime {
+    /// Keeps dialing whoever should be connected and is not: seeds, members, and those whom a join waits for.
+    pub(super) async fn dial_loop(self: Arc<Self>) {
+        let mut tick = interval(DIAL_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.resolve_seeds().await;
+            for addr in self.wanted_addrs() {
+                self.dial(addr);
+            }
+            tokio::select! {
+                biased;
+                () = self.progress.notified() => {}
+                _ = tick.tick() => {}
+            }
+        }
+    }
+
+    /// Looks host names of seeds up that have no address yet or do not answer at it.
+    pub(super) async fn resolve_seeds(&self) {
+        for seed in &self.seeds {
+            let unanswered =
+                |addr| self.dial_plan.lock().trouble(addr).is_some_and(|(failures, _)| failures % 4 == 3);
+            let named = seed.text.parse::<SocketAddr>().is_err();
+            let known = *seed.addr.lock();
+            if !named || known.is_some_and(|addr| !unanswered(addr)) {
+                continue;
+            }
+            let looked_up = timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(&seed.text)).await;
+            let (addr, error) = match looked_up {
+                Ok(Ok(mut addrs)) => (addrs.next(), None),
+                Ok(Err(error)) => (None, Some(error.to_string())),
+                Err(_) => (None, Some("the name could not be looked up in time".to_owned())),
+            };
+            if addr.is_some() {
+                *seed.addr.lock() = addr;
+            }
+            *seed.error.lock() = error;
+        }
+    }
+
+    fn wanted_addrs(&self) -> Vec<SocketAddr> {
+        let Some(transport) = self.transport() else { return Vec::new() };
+        let mut addrs: Vec<SocketAddr> = self.seeds.iter().filter_map(|seed| *seed.addr.lock()).collect();
+        addrs.extend(self.view.lock().unconnected());
+        addrs.extend(self.joining.lock().pending());
+        addrs.sort_unstable();
+        addrs.dedup();
+        let own = self.own_addrs.lock();
+        addrs.retain(|addr| !own.contains(addr) && transport.peer_at(*addr).is_none());
+        addrs
+    }
+
+    /// Dials an address unless that is under way or too soon after a failure.
+    pub(super) fn dial(self: &Arc<Self>, addr: SocketAddr) {
+        if !self.dial_plan.lock().begin(addr, Instant::now()) {
+            return;
+        }
+        let runtime = self.clone();
+        self.spawn(async move {
+            let Some(transport) = runtime.transport() else { return };
+            match transport.dial(addr).await {
+                Ok(peer) => {
+                    runtime.dial_plan.lock().succeeded(addr);
+                    runtime.greet(addr, &peer).await;
+                }
+                Err(error) => runtime.dial_failed(addr, &error),
+            }
+            runtime.progress.notify_one();
+        });
+    }
+
+    fn dial_failed(&self, addr: SocketAddr, error: &DialError) {
+        self.joining.lock().unreachable(addr);
+        match error {
+            DialError::Myself => {
+                self.dial_plan.lock().succeeded(addr);
+                self.own_addrs.lock().insert(addr);
+                return;
+            }
+            DialError::SameName(other) => self.meet_twin(other),
+            DialError::Refused(refusal) if refusal.code == RefusalCode::NameTaken => {
+                self.name_refused(addr, &refusal.text);
+            }
+            _ => {}
+        }
+        tracing::debug!(%addr, %error, "dialing failed");
+        let mut rng = self.rng.lock();
+        self.dial_plan.lock().failed(addr, error.to_string(), Instant::now(), &mut *rng);
+    }
+
+    /// Somebody came with this node's own name. A newcomer gives up by itself; a twin from the other side of a cut does
+    /// not, and is met once the newcomer would be gone.
+    pub(super) fn expect_twin(self: &Arc<Self>, addr: SocketAddr) {
+        let runtime = self.clone();
+        self.spawn(async move {
+            sleep(TWIN_PATIENCE).await;
+            runtime.dial(addr);
+        });
+    }
+
+    /// Another living node answered with this node's name: of two that serve, the one that started later stops; one that
+    /// has not served yet stops in any case.
+    fn meet_twin(&self, other: &PeerInfo) {
+        let later = (other.started_ms, other.incarnation) < (self.me.started_ms, self.me.incarnation);
+        if later || !self.engine.phase.is_serving() {
+            self.fail(NodeError::NameTaken { name: self.me.node.clone(), addr: other.addr });
+        }
+    }
+
+    /// A peer says that a living node has this node's name. A newcomer stops; a node that serves already meets the
+    /// other one first, and the later of the two stops.
+    fn name_refused(&self, by: SocketAddr, holder: &str) {
+        let holder: SocketAddr = holder.parse().unwrap_or(by);
+        if !self.engine.phase.is_serving() || holder == by {
+            self.fail(NodeError::NameTaken { name: self.me.node.clone(), addr: holder });
+        } else {
+            self.joining.lock().learn([holder]);
+        }
+    }
+
+    /// Exchanges clocks with a peer that this node dialed.
+    async fn greet(self: &Arc<Self>, dialed: SocketAddr, peer: &Peer) {
+        let greeting = match codec::encode(&self.greeting()) {
+            Ok(body) => {
+                peer.request(kind::GREET, body, GREET_TIMEOUT).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let greeting = greeting.and_then(|body| codec::decode(&body).map_err(|error| error.to_string()));
+        match greeting {
+            Ok(greeting) => {
+                self.joining.lock().heard(dialed);
+                self.greeted_by(peer.info(), greeting);
+            }
+            Err(error) => {
+                tracing::debug!(peer = %peer.info().node, error, "greeting failed");
+                self.joining.lock().unreachable(dialed);
+            }
+        }
+    }
+
+    /// This node's part of a greeting.
+    pub(super) fn greeting(&self) -> Greeting {
+        let members = self.transport().map(|transport| transport.peers()).unwrap_or_default();
+        let members = members.iter().map(Peer::info).map(|info| (info.node.clone(), info.addr));
+        Greeting {
+            clock: self.engine.clock.send_time(),
+            flushed: self.engine.store.flushed(),
+            serving: self.engine.phase.is_serving(),
+            members: members.take(GREETING_MEMBERS_LIMIT).collect(),
+        }
+    }
+
+    /// Takes a peer's part of a greeting in.
+    pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: Greeting) {
+        self.engine.follow(greeting.clock, greeting.flushed);
+        {
+            let mut joining = self.joining.lock();
+            joining.heard(peer.addr);
+            let others = greeting.members.iter().filter(|(node, _)| *node != self.me.node);
+            joining.learn(others.take(GREETING_MEMBERS_LIMIT).map(|(_, addr)| *addr));
+        }
+        self.serving_peers.lock().insert(peer.node.clone(), greeting.serving);
+        let reported = if greeting.serving { Reported::Ready } else { Reported::Joining };
+        let events = self.view.lock().reported(peer, reported, Instant::now());
+        self.view_changed(events);
+        self.progress.notify_one();
+    }
+
+    /// A connection stands: the peer is there, so replicate to it, gossip with it and compare digests.
+    pub(super) fn peer_connected(self: &Arc<Self>, peer: &Peer) {
+        let info = peer.info();
+        tracing::info!(peer = %info.node, addr = %info.addr, "connected");
+        let events = self.view.lock().connected(info, Instant::now());
+        self.view_changed(events);
+        if let Some(gossip) = self.gossip.get() {
+            // Gossip runs until the node stops.
+            let _ = gossip.gossip(info.addr);
+        }
+        let (engine, link) = (self.engine.clone(), peer.clone());
+        self.spawn(async move {
+            if let Err(error) = replication::send(&engine, &link).await {
+                tracing::debug!(peer = %link.info().node, error, "replication to a peer ended");
+            }
+        });
+        self.kick_sync(&info.node);
+    }
+
+    /// Whether some connected peer serves.
+    pub(super) fn serving_peer(&self) -> Option<NodeId> {
+        let transport = self.transport()?;
+        let serving = self.serving_peers.lock();
+        transport
+            .peers()
+            .iter()
+            .map(|peer| peer.info().node.clone())
+            .find(|node| serving.get(node) == Some(&true))
+    }
+}

@@ -1,0 +1,99 @@
+//! Ending a node: in good order, because something is wrong, or all at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Outcome, Runtime};
+use crate::error::NodeError;
+use crate::membership::Reported;
+use crate::message::kind;
+
+/// How long leaving waits for peers to acknowledge what is queued for them.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Runtime {
+    /// Stops because of `error`: no more writes, no more gossip; whoever waits learns why.
+    pub(super) fn fail(&self, error: NodeError) {
+        self.engine.phase.close();
+        let first = self.outcome.send_if_modified(|outcome| {
+            let running = matches!(outcome, Outcome::Joining | Outcome::Serving);
+            if running {
+                *outcome = Outcome::Failed(error.clone());
+            }
+            running
+        });
+        if first {
+            tracing::error!(%error, "the node stops");
+            self.end_tasks();
+        }
+    }
+
+    /// Stops at once, without a word to anybody.
+    pub(crate) fn abort(&self) {
+        self.engine.phase.close();
+        self.outcome.send_if_modified(|outcome| {
+            let running = matches!(outcome, Outcome::Joining | Outcome::Serving);
+            if running {
+                *outcome = Outcome::Stopped;
+            }
+            running
+        });
+        self.end_tasks();
+    }
+
+    /// Stops in good order.
+    pub(crate) async fn leave(self: &Arc<Self>) -> Result<(), NodeError> {
+        self.engine.phase.close();
+        self.report(Reported::Leaving).await;
+        let stranded = self.drain().await;
+        self.say_goodbye().await;
+        self.stop.cancel();
+        if let Some(transport) = self.transport() {
+            transport.close().await;
+        }
+        self.abort();
+        match stranded {
+            0 => Ok(()),
+            keys => Err(NodeError::Unacknowledged { keys }),
+        }
+    }
+
+    /// Waits until connected peers have acknowledged what is queued for them; gives how many keys remain.
+    async fn drain(&self) -> usize {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            let peers = self.transport().map(|transport| transport.peers()).unwrap_or_default();
+            let queued =
+                peers.iter().map(|peer| self.engine.fanout.queued_for(&peer.info().node)).max().unwrap_or(0);
+            if queued == 0 || Instant::now() >= deadline {
+                return queued;
+            }
+            sleep(DRAIN_TICK).await;
+        }
+    }
+
+    async fn say_goodbye(&self) {
+        let peers = self.transport().map(|transport| transport.peers()).unwrap_or_default();
+        let mut goodbyes = tokio::task::JoinSet::new();
+        for peer in peers {
+            goodbyes.spawn(async move { peer.request(kind::GOODBYE, Bytes::new(), GOODBYE_TIMEOUT).await });
+        }
+        // A peer that misses the goodbye learns it from gossip or by silence.
+        let _ = timeout(GOODBYE_TIMEOUT, goodbyes.join_all()).await;
+    }
+
+    fn end_tasks(&self) {
+        self.stop.cancel();
+        if let Some(gossip) = self.gossip.get() {
+            gossip.abort();
+        }
+        if let Some(transport) = self.transport() {
+            transport.abort();
+        }
+    }
+}

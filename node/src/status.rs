@@ -1,0 +1,155 @@
+//! What a node says of itself: the same for the admin door, the command line and an embedding service.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use rumour_transport::NodeId;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineState;
+use crate::membership::MemberState;
+
+/// A node's report of itself and of how it sees its cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub node: NodeId,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Version of the software.
+    pub version: String,
+    /// The node's own state.
+    pub state: MemberState,
+    /// Seconds since it started.
+    pub uptime_s: f64,
+    /// Keys with a value.
+    pub keys: u64,
+    /// Tombstones and expired entries kept.
+    pub tombstones: u64,
+    /// All members, this node included, in the order of their names.
+    pub members: Vec<MemberStatus>,
+    /// Seeds, and how dialing them goes.
+    pub seeds: Vec<SeedStatus>,
+    /// Replication to and from peers.
+    pub replication: ReplicationStatus,
+    /// Anti-entropy.
+    pub sync: SyncStatus,
+    /// Concurrent writes that this node saw lose.
+    pub conflicts: u64,
+    /// What was turned away, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// One member as the reporting node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub node: NodeId,
+    /// Its peer address.
+    pub addr: String,
+    /// Its state.
+    pub state: MemberState,
+    /// Which start of it this is: 16 hexadecimal digits.
+    pub incarnation: String,
+    /// Keys queued for it and not acknowledged.
+    pub queued: u64,
+}
+
+/// One seed address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedStatus {
+    /// As it was given.
+    pub seed: String,
+    /// Whether a connection to it stands, or it is this node itself.
+    pub reached: bool,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// How the last attempt failed.
+    pub error: Option<String>,
+}
+
+/// Replication in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationStatus {
+    /// Keys queued for peers and not acknowledged.
+    pub queued: u64,
+    /// Entries that peers have acknowledged.
+    pub sent: u64,
+    /// Entries from peers that were merged.
+    pub applied: u64,
+    /// Keys left to sync because a queue was full.
+    pub overflowed: u64,
+    /// Own writes that a peer refused for lying in its future.
+    pub refused: u64,
+}
+
+/// Anti-entropy in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Sessions that this node began and ended.
+    pub sessions: u64,
+    /// Sessions that broke off.
+    pub failed: u64,
+    /// Entries that sync brought and that changed something here.
+    pub entries_received: u64,
+    /// Entries that sync sent from here.
+    pub entries_sent: u64,
+    /// Seconds since the last session that this node began ended well; `None` before the first.
+    pub last_s: Option<f64>,
+}
+
+/// Parts of the status that the engine does not know: the running node and its doors register how to read them.
+pub(crate) struct StatusSource {
+    parts: Mutex<Vec<ReadStatus>>,
+    cluster: String,
+}
+
+type ReadStatus = Box<dyn Fn(&mut Status) + Send>;
+
+impl StatusSource {
+    pub(crate) fn new(cluster: String) -> Self {
+        Self { parts: Mutex::default(), cluster }
+    }
+
+    pub(crate) fn register(&self, read: impl Fn(&mut Status) + Send + 'static) {
+        self.parts.lock().push(Box::new(read));
+    }
+
+    pub(crate) fn read(&self, engine: &EngineState) -> Status {
+        let counters = &engine.counters;
+        let mut status = Status {
+            node: engine.node.clone(),
+            cluster: self.cluster.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: if engine.phase.is_serving() { MemberState::Healthy } else { MemberState::Joining },
+            uptime_s: 0.0,
+            keys: engine.store.len() as u64,
+            tombstones: engine.store.tombstones() as u64,
+            members: Vec::new(),
+            seeds: Vec::new(),
+            replication: ReplicationStatus {
+                queued: engine.fanout.queued() as u64,
+                sent: counters.replication_sent.get(),
+                applied: counters.replication_applied.get(),
+                overflowed: counters.replication_overflowed.get(),
+                refused: counters.replication_refused.get(),
+            },
+            sync: SyncStatus {
+                sessions: counters.sync_sessions.get(),
+                failed: counters.sync_failed.get(),
+                entries_received: counters.sync_entries_received.get(),
+                entries_sent: counters.sync_entries_sent.get(),
+                last_s: None,
+            },
+            conflicts: counters.conflicts.get(),
+            refused: BTreeMap::from([
+                ("future_stamps".to_owned(), counters.refused_future.get()),
+                ("messages".to_owned(), counters.refused_messages.get()),
+            ]),
+        };
+        for read in &*self.parts.lock() {
+            read(&mut status);
+        }
+        status
+    }
+}

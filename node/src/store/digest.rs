@@ -1,0 +1,87 @@
+//! What anti-entropy reads from the store: sums of slot cells, listings of versions, entries by hash.
+
+use bytes::Bytes;
+use rumour_crdt::{Cell, Entry};
+use serde::{Deserialize, Serialize};
+
+use super::{SLOTS_PER_SHARD, Store};
+use crate::slot::SLOTS;
+
+/// Interior nodes of the digest tree: each sums [`SLOTS_PER_GROUP`] slot cells.
+pub(crate) const GROUPS: usize = 128;
+/// Slots under one interior node.
+pub(crate) const SLOTS_PER_GROUP: usize = SLOTS / GROUPS;
+
+/// A place in the order of (slot, key hash), where a listing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) slot: u16,
+    pub(crate) hash: u64,
+}
+
+/// A key as a listing names it: by slot and hash, with its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct VersionItem {
+    pub(crate) at: Position,
+    pub(crate) version: u64,
+}
+
+impl Store {
+    /// The cells of the slots of one group, in slot order.
+    pub(crate) fn slot_cells(&self, group: usize) -> Vec<Cell> {
+        let first = group * SLOTS_PER_GROUP;
+        let mut cells = Vec::with_capacity(SLOTS_PER_GROUP);
+        for shard in first / SLOTS_PER_SHARD..(first + SLOTS_PER_GROUP) / SLOTS_PER_SHARD {
+            cells.extend(self.shards[shard].lock().slots().iter().map(super::shard::Slot::cell));
+        }
+        cells
+    }
+
+    /// The sum of each group's cells.
+    pub(crate) fn group_cells(&self) -> Vec<Cell> {
+        (0..GROUPS).map(|group| self.slot_cells(group).into_iter().sum()).collect()
+    }
+
+    /// The sum of all cells.
+    pub(crate) fn root_cell(&self) -> Cell {
+        self.group_cells().into_iter().sum()
+    }
+
+    /// The versions of one slot's keys from `from` on, in the order of their hashes.
+    pub(crate) fn versions(&self, slot: u16, from: u64) -> Vec<VersionItem> {
+        let mut items = Vec::new();
+        let shard = self.shard(usize::from(slot)).lock();
+        shard.slot(usize::from(slot) % SLOTS_PER_SHARD).for_each(|record| {
+            if record.hash >= from {
+                let at = Position { slot, hash: record.hash };
+                items.push(VersionItem { at, version: record.entry.version() });
+            }
+        });
+        drop(shard);
+        items.sort_unstable();
+        items
+    }
+
+    /// The entries that a listing names. More than one only if two keys share a hash.
+    pub(crate) fn entries_at(&self, at: Position) -> Vec<(Bytes, Entry)> {
+        let mut found = Vec::new();
+        let shard = self.shard(usize::from(at.slot)).lock();
+        shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD).find_hash(at.hash, |record| {
+            found.push((record.key.clone(), record.entry.clone()));
+        });
+        found
+    }
+
+    /// Slots whose cell differs from the one computed anew from their records: none, unless there is a bug.
+    pub(crate) fn stale_cells(&self) -> Vec<u16> {
+        let mut stale = Vec::new();
+        for slot in 0..SLOTS {
+            let shard = self.shard(slot).lock();
+            let slot_state = shard.slot(slot % SLOTS_PER_SHARD);
+            if slot_state.cell() != slot_state.rebuilt_cell(&self.digest_key) {
+                stale.push(slot as u16);
+            }
+        }
+        stale
+    }
+}

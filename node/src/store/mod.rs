@@ -1,0 +1,204 @@
+//! The store: every key this node holds, in shards of consecutive slots, with a digest cell per slot
+//! that each change keeps up to date.
+//!
+//! No clock, no network and no queue lives here: callers pass stamps and `now` in.
+
+mod digest;
+mod scan;
+mod shard;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rumour_crdt::{DigestKey, Entry, Merged, Stamp};
+use rumour_transport::NodeId;
+
+use crate::env::Observer;
+use crate::slot::{SLOTS, slot_of};
+pub(crate) use digest::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+use shard::Shard;
+
+/// Slots that share a lock.
+const SLOTS_PER_SHARD: usize = 64;
+const SHARDS: usize = SLOTS / SLOTS_PER_SHARD;
+
+/// All entries of one node.
+pub(crate) struct Store {
+    shards: Box<[Mutex<Shard>]>,
+    digest_key: DigestKey,
+    node: NodeId,
+    observer: Option<Arc<dyn Observer>>,
+    flushed: Mutex<Stamp>,
+}
+
+/// What became of an entry that came from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It lies at or below the flush watermark: already gone.
+    Flushed,
+    /// It was merged, with this effect.
+    Merged(Merged),
+}
+
+/// What a write decided after it saw the present entry.
+pub(crate) struct Decision<R> {
+    /// The entry to store in place of the present one; `None` leaves it.
+    pub(crate) replace: Option<Entry>,
+    /// What the caller gets back.
+    pub(crate) reply: R,
+}
+
+impl Store {
+    pub(crate) fn new(node: NodeId, digest_key: DigestKey, observer: Option<Arc<dyn Observer>>) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SLOTS_PER_SHARD))).collect();
+        Self { shards, digest_key, node, observer, flushed: Mutex::new(Stamp::ZERO) }
+    }
+
+    /// The value of a key at `now_ms`. An expiry that is due takes effect for good.
+    pub(crate) fn get(&self, key: &[u8], now_ms: u64) -> Option<Bytes> {
+        self.with_entry(key, now_ms, |entry| entry.live_value(now_ms).cloned()).flatten()
+    }
+
+    /// Reads a key's entry, tombstones included, after a due expiry took effect.
+    pub(crate) fn with_entry<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.shard(slot).lock();
+        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
+        let expired = slot.expire_if_due(hash, key, now_ms);
+        let entry = slot.get(hash, key)?;
+        if expired && let Some(observer) = &self.observer {
+            observer.expired(&self.node, key, entry);
+        }
+        Some(read(entry))
+    }
+
+    /// Lets `decide` see the present entry and replace it, in one step under the shard's lock.
+    ///
+    /// `decide` must mint its stamp inside the call, so that a flush that comes first is below it.
+    pub(crate) fn update<R>(
+        &self,
+        key: &[u8],
+        now_ms: u64,
+        decide: impl FnOnce(Option<&Entry>) -> Decision<R>,
+    ) -> R {
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.shard(slot).lock();
+        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
+        if slot.expire_if_due(hash, key, now_ms)
+            && let (Some(observer), Some(entry)) = (&self.observer, slot.get(hash, key))
+        {
+            observer.expired(&self.node, key, entry);
+        }
+        let before = slot.get(hash, key);
+        let Decision { replace, reply } = decide(before);
+        if let Some(after) = replace {
+            if let Some(observer) = &self.observer {
+                observer.minted(&self.node, key, before, &after);
+            }
+            slot.put(&self.digest_key, hash, key, after);
+        }
+        reply
+    }
+
+    /// Merges an entry that came from a peer.
+    ///
+    /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible.
+    pub(crate) fn apply(&self, key: &[u8], mut incoming: Entry, now_ms: u64) -> Applied {
+        incoming.expire(now_ms);
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.shard(slot).lock();
+        if incoming.stamp() <= shard.flushed() {
+            return Applied::Flushed;
+        }
+        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
+        // A local expiry that is due takes effect before the merge: nothing older may show again.
+        slot.expire_if_due(hash, key, now_ms);
+        let before = slot.get(hash, key);
+        let (after, merged) = match before {
+            None => (incoming.clone(), Merged { changed: true, conflict: None }),
+            Some(present) => {
+                let mut after = present.clone();
+                let merged = after.merge(&incoming);
+                (after, merged)
+            }
+        };
+        if let Some(observer) = &self.observer {
+            observer.merged(&self.node, key, before, &incoming, &after);
+        }
+        if merged.changed {
+            slot.put(&self.digest_key, hash, key, after);
+        }
+        Applied::Merged(merged)
+    }
+
+    /// Raises the flush watermark: every entry stamped at or below it is gone. Returns whether it rose.
+    pub(crate) fn flush(&self, watermark: Stamp) -> bool {
+        {
+            let mut flushed = self.flushed.lock();
+            if watermark <= *flushed {
+                return false;
+            }
+            *flushed = watermark;
+        }
+        if let Some(observer) = &self.observer {
+            observer.flushed(&self.node, watermark);
+        }
+        for shard in &self.shards {
+            shard.lock().flush(&self.digest_key, watermark);
+        }
+        true
+    }
+
+    /// The flush watermark.
+    pub(crate) fn flushed(&self) -> Stamp {
+        *self.flushed.lock()
+    }
+
+    /// How many keys have a value. Values that are due but not yet expired count.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().live()).sum()
+    }
+
+    /// How many tombstones and expired entries are kept.
+    pub(crate) fn tombstones(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().dead()).sum()
+    }
+
+    /// Lets due expiries of one shard take effect; called for each shard in turn by a timer.
+    pub(crate) fn expire_shard(&self, index: usize, now_ms: u64) {
+        let mut shard = self.shards[index % SHARDS].lock();
+        for slot in shard.slots_mut() {
+            slot.expire_all(now_ms, |key, entry| {
+                if let Some(observer) = &self.observer {
+                    observer.expired(&self.node, key, entry);
+                }
+            });
+        }
+    }
+
+    /// How many shards [`Self::expire_shard`] takes turns over.
+    pub(crate) const fn shard_count() -> usize {
+        SHARDS
+    }
+
+    /// Calls `visit` with every entry, tombstones included, shard by shard.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Bytes, &Entry)) {
+        for shard in &self.shards {
+            for slot in shard.lock().slots_mut() {
+                slot.for_each(|record| visit(&record.key, &record.entry));
+            }
+        }
+    }
+
+    fn locate(&self, key: &[u8]) -> (usize, u64) {
+        (usize::from(slot_of(key)), self.digest_key.key_hash(key))
+    }
+
+    fn shard(&self, slot: usize) -> &Mutex<Shard> {
+        &self.shards[slot / SLOTS_PER_SHARD]
+    }
+}
+
+#[cfg(test)]
+mod tests;

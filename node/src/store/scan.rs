@@ -1,0 +1,58 @@
+//! Walking the keys with a cursor that stays valid while the store changes.
+//!
+//! A cursor names a slot and a position in the order of key hashes, so a key that is there during the
+//! whole walk is returned, whatever is added, removed or moved by the hash table meanwhile.
+
+use bytes::Bytes;
+
+use super::{SLOTS_PER_SHARD, Store};
+use crate::slot::SLOTS;
+
+/// Bits of a cursor that hold the position within the slot: the top bits of the key hash.
+const HASH_BITS: u32 = 48;
+
+impl Store {
+    /// Up to about `count` live keys from `cursor` on, and the cursor to go on from; 0 starts and ends.
+    ///
+    /// Looks at `SLOTS_LIMIT` slots at most, so that one call stays short: a call may return no key and still
+    /// not be the last.
+    pub(crate) fn scan(&self, cursor: u64, count: usize, now_ms: u64) -> (u64, Vec<Bytes>) {
+        const SLOTS_LIMIT: usize = 1024;
+        let first = (cursor >> HASH_BITS) as usize;
+        let mut from = cursor & ((1 << HASH_BITS) - 1);
+        let mut keys = Vec::new();
+        for slot in first..SLOTS.min(first + SLOTS_LIMIT) {
+            let mut found: Vec<(u64, Bytes)> = Vec::new();
+            {
+                let shard = self.shard(slot).lock();
+                shard.slot(slot % SLOTS_PER_SHARD).for_each(|record| {
+                    let position = record.hash >> (64 - HASH_BITS);
+                    if position >= from && record.entry.live_value(now_ms).is_some() {
+                        found.push((position, record.key.clone()));
+                    }
+                });
+            }
+            found.sort_unstable();
+            let mut found = found.into_iter().peekable();
+            let mut last = from;
+            while let Some((position, key)) =
+                found.next_if(|(position, _)| keys.len() < count || *position == last)
+            {
+                last = position;
+                keys.push(key);
+            }
+            if let Some((position, _)) = found.next() {
+                return ((slot as u64) << HASH_BITS | position, keys);
+            }
+            if keys.len() >= count {
+                return (cursor_at(slot + 1), keys);
+            }
+            from = 0;
+        }
+        (cursor_at(SLOTS.min(first + SLOTS_LIMIT)), keys)
+    }
+}
+
+fn cursor_at(slot: usize) -> u64 {
+    if slot >= SLOTS { 0 } else { (slot as u64) << HASH_BITS }
+}

@@ -1,0 +1,148 @@
+//! One shard: the slots that share a lock, each a hash table of records beside its digest cell.
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
+use rumour_crdt::{Body, Cell, DigestKey, Entry, Stamp};
+
+/// Consecutive slots behind one lock.
+pub(super) struct Shard {
+    slots: Box<[Slot]>,
+    flushed: Stamp,
+}
+
+impl Shard {
+    pub(super) fn new(slots: usize) -> Self {
+        Self { slots: (0..slots).map(|_| Slot::default()).collect(), flushed: Stamp::ZERO }
+    }
+
+    pub(super) fn slot(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+
+    pub(super) fn slot_mut(&mut self, index: usize) -> &mut Slot {
+        &mut self.slots[index]
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(super) fn flushed(&self) -> Stamp {
+        self.flushed
+    }
+
+    pub(super) fn flush(&mut self, digest_key: &DigestKey, watermark: Stamp) {
+        self.flushed = self.flushed.max(watermark);
+        for slot in &mut self.slots {
+            slot.remove_up_to(digest_key, watermark);
+        }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.slots.iter().map(|slot| slot.live).sum()
+    }
+
+    pub(super) fn dead(&self) -> usize {
+        self.slots.iter().map(|slot| slot.records.len() - slot.live).sum()
+    }
+}
+
+/// One key's record.
+pub(super) struct Record {
+    pub(super) hash: u64,
+    pub(super) key: Bytes,
+    pub(super) entry: Entry,
+}
+
+/// One slot: its records and the sum of their versions.
+#[derive(Default)]
+pub(super) struct Slot {
+    cell: Cell,
+    records: HashTable<Record>,
+    live: usize,
+}
+
+impl Slot {
+    pub(super) fn cell(&self) -> Cell {
+        self.cell
+    }
+
+    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.records.find(hash, |record| record.key == key).map(|record| &record.entry)
+    }
+
+    /// Stores an entry in place of the present one and moves the cell along.
+    pub(super) fn put(&mut self, digest_key: &DigestKey, hash: u64, key: &[u8], entry: Entry) {
+        let version = entry.version();
+        self.live += usize::from(is_live(&entry));
+        match self.records.entry(hash, |record| record.key == key, |record| record.hash) {
+            TableEntry::Occupied(mut present) => {
+                let present = present.get_mut();
+                self.live -= usize::from(is_live(&present.entry));
+                self.cell.replace(digest_key, hash, present.entry.version(), version);
+                present.entry = entry;
+            }
+            TableEntry::Vacant(free) => {
+                self.cell.insert(digest_key, hash, version);
+                free.insert(Record { hash, key: Bytes::copy_from_slice(key), entry });
+            }
+        }
+    }
+
+    /// Lets a due expiry of one key take effect. The cell does not change: the version stays.
+    pub(super) fn expire_if_due(&mut self, hash: u64, key: &[u8], now_ms: u64) -> bool {
+        let Some(record) = self.records.find_mut(hash, |record| record.key == key) else { return false };
+        let expired = record.entry.expire(now_ms);
+        self.live -= usize::from(expired);
+        expired
+    }
+
+    pub(super) fn expire_all(&mut self, now_ms: u64, mut expired: impl FnMut(&[u8], &Entry)) {
+        for record in self.records.iter_mut() {
+            if record.entry.expire(now_ms) {
+                self.live -= 1;
+                expired(&record.key, &record.entry);
+            }
+        }
+    }
+
+    pub(super) fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a Record)) {
+        self.records.iter().for_each(&mut visit);
+    }
+
+    /// Visits the records whose key has this hash: one, or none, but for collisions.
+    pub(super) fn find_hash<'a>(&'a self, hash: u64, mut visit: impl FnMut(&'a Record)) {
+        self.records.iter_hash(hash).filter(|record| record.hash == hash).for_each(&mut visit);
+    }
+
+    fn remove_up_to(&mut self, digest_key: &DigestKey, watermark: Stamp) {
+        let (cell, live) = (&mut self.cell, &mut self.live);
+        self.records.retain(|record| {
+            let keep = record.entry.stamp() > watermark;
+            if !keep {
+                cell.remove(digest_key, record.hash, record.entry.version());
+                *live -= usize::from(is_live(&record.entry));
+            }
+            keep
+        });
+        if self.records.is_empty() {
+            self.records = HashTable::new();
+        }
+    }
+
+    /// The cell computed anew from the records; equal to [`Self::cell`] unless there is a bug.
+    pub(super) fn rebuilt_cell(&self, digest_key: &DigestKey) -> Cell {
+        let mut cell = Cell::default();
+        self.for_each(|record| cell.insert(digest_key, record.hash, record.entry.version()));
+        cell
+    }
+}
+
+fn is_live(entry: &Entry) -> bool {
+    matches!(entry.body(), Body::Value(_))
+}

@@ -1,0 +1,141 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use rumour_crdt::{ActorId, Cell, Minter};
+
+use super::*;
+
+fn store() -> Store {
+    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None)
+}
+
+fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, now_ms: u64) {
+    store.update(key, now_ms, |present| {
+        let stamp = minter.mint(now_ms, present.map(Entry::newest));
+        let entry = match value {
+            Some(value) => Entry::value(Bytes::copy_from_slice(value), None, stamp, present),
+            None => Entry::tombstone(stamp, present),
+        };
+        Decision { replace: Some(entry), reply: () }
+    });
+}
+
+#[test]
+fn an_expiry_that_took_effect_stays_in_effect_when_the_clock_jumps_back() {
+    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+    store.update(b"k", 1000, |present| {
+        let stamp = minter.mint(1000, None);
+        let entry = Entry::value(Bytes::from_static(b"v"), Some(2000), stamp, present);
+        Decision { replace: Some(entry), reply: () }
+    });
+    assert_eq!(store.get(b"k", 1999).as_deref(), Some(&b"v"[..]));
+    assert_eq!(store.len(), 1);
+    let before = store.root_cell();
+    assert_eq!(store.get(b"k", 2000), None);
+    assert_eq!(store.get(b"k", 1500), None, "seen as expired once, never seen again");
+    assert_eq!((store.len(), store.tombstones()), (0, 1));
+    assert_eq!(store.root_cell(), before, "replicas with other clocks still agree");
+}
+
+#[test]
+fn an_expired_entry_from_a_slow_peer_does_not_come_back() {
+    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+    let entry = Entry::value(Bytes::from_static(b"v"), Some(2000), minter.mint(1000, None), None);
+    store.apply(b"k", entry.clone(), 1500);
+    assert_eq!(store.get(b"k", 2500), None);
+    store.apply(b"k", entry, 1500);
+    assert_eq!(store.get(b"k", 1500), None);
+}
+
+#[test]
+fn a_flush_reaches_what_was_never_seen_and_spares_what_comes_after() {
+    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+    let old = Entry::value(Bytes::from_static(b"old"), None, minter.mint(1000, None), None);
+    write(&store, &mut minter, b"here", Some(b"v"), 1000);
+    let watermark = minter.mint(1000, None);
+    assert!(store.flush(watermark));
+    assert!(!store.flush(watermark), "it rises once");
+    assert_eq!(store.apply(b"elsewhere", old, 1000), Applied::Flushed);
+    assert_eq!((store.len(), store.root_cell()), (0, Cell::default()));
+    write(&store, &mut minter, b"here", Some(b"new"), 1000);
+    assert_eq!(store.get(b"here", 1000).as_deref(), Some(&b"new"[..]));
+}
+
+/// What a random history does to one key.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, bool),
+    Apply(u8, u64),
+    Expire(u64),
+    Flush,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<u8>(), any::<bool>()).prop_map(|(key, value)| Step::Write(key, value)),
+        4 => (any::<u8>(), 0..3000u64).prop_map(|(key, ttl)| Step::Apply(key, ttl)),
+        2 => (0..3000u64).prop_map(Step::Expire),
+        1 => Just(Step::Flush),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn cells_and_counts_follow_every_change(steps in prop::collection::vec(step(), 1..80)) {
+        let (store, mut minter, mut remote) =
+            (store(), Minter::new(ActorId::new(1)), Minter::new(ActorId::new(2)));
+        for step in steps {
+            match step {
+                Step::Write(key, value) => {
+                    write(&store, &mut minter, &[key % 16], value.then_some(&b"v"[..]), 1000);
+                }
+                Step::Apply(key, ttl) => {
+                    let stamp = remote.mint(1000, None);
+                    let entry = Entry::value(Bytes::from_static(b"w"), Some(1000 + ttl), stamp, None);
+                    store.apply(&[key % 16], entry, 1000);
+                }
+                Step::Expire(after) => (0..Store::shard_count()).for_each(|shard| store.expire_shard(shard, 1000 + after)),
+                Step::Flush => {
+                    store.flush(minter.mint(1000, None));
+                }
+            }
+            prop_assert_eq!(store.stale_cells(), Vec::<u16>::new());
+            let (mut live, mut dead) = (0, 0);
+            store.for_each(|_, entry| match entry.live_value(0) {
+                Some(_) => live += 1,
+                None => dead += 1,
+            });
+            prop_assert_eq!((store.len(), store.tombstones()), (live, dead));
+        }
+    }
+
+    #[test]
+    fn a_scan_returns_every_key_that_stays(
+        stay in prop::collection::btree_set(any::<u16>(), 1..300),
+        come_and_go in prop::collection::vec((any::<u16>(), any::<bool>()), 0..300),
+        count in 1usize..50,
+        same_slot in any::<bool>(),
+    ) {
+        let name = |n: u16| if same_slot { format!("{{t}}{n}") } else { format!("k{n}") };
+        let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+        for key in &stay {
+            write(&store, &mut minter, name(*key).as_bytes(), Some(b"v"), 1);
+        }
+        let mut come_and_go = come_and_go.into_iter().filter(|(key, _)| !stay.contains(key));
+        let mut seen: BTreeMap<Bytes, usize> = BTreeMap::new();
+        let mut cursor = 0;
+        loop {
+            let (next, keys) = store.scan(cursor, count, 1);
+            keys.into_iter().for_each(|key| *seen.entry(key).or_default() += 1);
+            if let Some((key, set)) = come_and_go.next() {
+                write(&store, &mut minter, name(key).as_bytes(), set.then_some(&b"v"[..]), 1);
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        let all: BTreeSet<Bytes> = stay.iter().map(|key| Bytes::from(name(*key))).collect();
+        prop_assert!(all.iter().all(|key| seen.get(key) == Some(&1)), "each once: {:?}", seen);
+    }
+}

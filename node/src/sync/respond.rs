@@ -1,0 +1,76 @@
+//! The side of a sync session that answers.
+
+use super::{VERSIONS_LIMIT, WANT_LIMIT, collect, merge};
+use crate::engine::EngineState;
+use crate::message::{SyncReply, SyncRequest};
+use crate::slot::SLOTS;
+use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+
+/// Answers one step, or says what is wrong with it. A request that makes no sense changes nothing.
+pub(crate) fn respond(engine: &EngineState, request: SyncRequest) -> Result<SyncReply, &'static str> {
+    match request {
+        SyncRequest::Root { clock, flushed, salt, root } => {
+            engine.follow(clock, flushed);
+            let cells = engine.store.group_cells();
+            let equal = cells.iter().copied().sum::<rumour_crdt::Cell>().fingerprint(salt) == root;
+            let groups = (!equal).then(|| cells.iter().map(|cell| cell.fingerprint(salt)).collect());
+            Ok(SyncReply::Root { clock: engine.clock.send_time(), flushed: engine.store.flushed(), groups })
+        }
+        SyncRequest::Slots { salt, groups, fingerprints } => {
+            if groups.len() > GROUPS || fingerprints.len() != groups.len() * SLOTS_PER_GROUP {
+                return Err("fingerprints do not match the groups");
+            }
+            let mut differing = Vec::new();
+            for (group, theirs) in groups.iter().zip(fingerprints.chunks(SLOTS_PER_GROUP)) {
+                let group = usize::from(*group);
+                if group >= GROUPS {
+                    return Err("no such group");
+                }
+                for (index, (cell, theirs)) in engine.store.slot_cells(group).iter().zip(theirs).enumerate() {
+                    if cell.fingerprint(salt) != *theirs {
+                        differing.push((group * SLOTS_PER_GROUP + index) as u16);
+                    }
+                }
+            }
+            Ok(SyncReply::Slots { differing })
+        }
+        SyncRequest::Versions { slots, from } => {
+            if slots.len() > SLOTS || slots.iter().any(|slot| usize::from(*slot) >= SLOTS) {
+                return Err("no such slot");
+            }
+            let (items, next) = list(engine, &slots, from);
+            Ok(SyncReply::Versions { items, next })
+        }
+        SyncRequest::Exchange { clock, entries, want } => {
+            if want.len() > WANT_LIMIT || want.iter().any(|at| usize::from(at.slot) >= SLOTS) {
+                return Err("asks for too much, or for no such slot");
+            }
+            engine.follow(clock, rumour_crdt::Stamp::ZERO);
+            merge(engine, entries);
+            let (entries, answered) = collect(engine, &want);
+            engine.counters.sync_entries_sent.add(entries.len() as u64);
+            let answered = answered as u32;
+            Ok(SyncReply::Exchange { clock: engine.clock.send_time(), entries, answered })
+        }
+    }
+}
+
+/// Lists versions of ascending slots from a position on, as many as fit, and where to go on.
+fn list(engine: &EngineState, slots: &[u16], from: Position) -> (Vec<VersionItem>, Option<Position>) {
+    let mut items = Vec::new();
+    for slot in slots.iter().copied().filter(|slot| *slot >= from.slot) {
+        let first = if slot == from.slot { from.hash } else { 0 };
+        if items.len() >= VERSIONS_LIMIT {
+            return (items, Some(Position { slot, hash: first }));
+        }
+        let mut versions = engine.store.versions(slot, first);
+        let room = VERSIONS_LIMIT - items.len();
+        let next = versions.get(room).map(|item| item.at);
+        versions.truncate(room);
+        items.append(&mut versions);
+        if next.is_some() {
+            return (items, next);
+        }
+    }
+    (items, None)
+}

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rumour_crdt::{ActorId, DigestKey};
+
+use super::*;
+use crate::clock::NodeClock;
+use crate::engine::{Engine, EngineState, Phase, SetOptions};
+use crate::env::WallClock;
+use crate::message::{SyncReply, SyncRequest};
+use crate::replication::Fanout;
+use crate::status::StatusSource;
+use crate::store::Store;
+
+/// A wall clock that stands still.
+struct At(u64);
+
+impl WallClock for At {
+    fn now_ms(&self) -> u64 {
+        self.0
+    }
+}
+
+const WRITTEN_MS: u64 = 1_000_000;
+
+/// A node without a network. `now_ms` is its wall clock.
+fn node(actor: u64, now_ms: u64) -> Arc<EngineState> {
+    let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
+    let counters = Arc::default();
+    let state = EngineState {
+        node: name.clone(),
+        store: Store::new(name, DigestKey::new(&[7; 32]), None),
+        clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
+        fanout: Fanout::new(10, Arc::clone(&counters)),
+        counters,
+        phase: Phase::default(),
+        status: StatusSource::new("test".into()),
+    };
+    state.phase.serve();
+    Arc::new(state)
+}
+
+/// Moves everything to a node whose clock stands later, so that no entry is young any more.
+fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
+    let to = node(actor, WRITTEN_MS + 60_000);
+    for (key, entry) in from.export() {
+        to.apply(&key, entry).expect("not in the future");
+    }
+    to.follow(from.clock.send_time(), from.store.flushed());
+    to
+}
+
+/// Runs a session to its end through the wire format; gives its report and the bytes that passed.
+fn run(a: &EngineState, b: &EngineState) -> (Report, usize) {
+    let mut session = Session::new(99);
+    let mut request = session.start(a);
+    let mut bytes = 0;
+    for _ in 0..10_000 {
+        let wire = rumour_transport::codec::encode(&request).expect("encodes");
+        let arrived: SyncRequest = rumour_transport::codec::decode(&wire).expect("decodes");
+        let reply = respond(b, arrived).expect("makes sense");
+        let back = rumour_transport::codec::encode(&reply).expect("encodes");
+        bytes += wire.len() + back.len();
+        let reply: SyncReply = rumour_transport::codec::decode(&back).expect("decodes");
+        match session.reply(a, reply).expect("makes sense") {
+            Step::Send(next) => request = next,
+            Step::Done(report) => return (report, bytes),
+        }
+    }
+    panic!("the session does not end");
+}
+
+fn set(node: &Arc<EngineState>, key: &str, value: &str) {
+    let engine = Engine::new(node.clone());
+    engine.set(key.as_bytes(), value.to_owned().into(), SetOptions::default()).expect("serves");
+}
+
+#[test]
+fn an_idle_session_costs_tens_of_bytes() {
+    let a = node(1, WRITTEN_MS);
+    for key in 0..1000 {
+        set(&a, &format!("key{key}"), "value");
+    }
+    let b = later(&a, 2);
+    let a = later(&a, 3);
+    let (report, bytes) = run(&a, &b);
+    assert_eq!(report, Report { round_trips: 1, ..Report::default() });
+    assert!(bytes < 100, "{bytes} bytes");
+}
+
+#[test]
+fn an_empty_node_is_filled_however_many_keys_one_slot_holds() {
+    let a = node(1, WRITTEN_MS);
+    for key in 0..20_000 {
+        set(&a, &format!("{{tag}}{key}"), "value");
+    }
+    let (full, empty) = (later(&a, 2), node(3, WRITTEN_MS + 60_000));
+    let (report, _) = run(&empty, &full);
+    assert_eq!(report.received, 20_000);
+    assert_eq!(empty.export(), full.export());
+    let empty = node(4, WRITTEN_MS + 60_000);
+    let (report, _) = run(&full, &empty);
+    assert_eq!(report.sent, 20_000);
+    assert_eq!(empty.export(), full.export());
+}
+
+#[test]
+fn large_values_are_spread_over_messages() {
+    let a = node(1, WRITTEN_MS);
+    let value = "x".repeat(700 * 1024);
+    for key in 0..8 {
+        set(&a, &format!("key{key}"), &value);
+    }
+    let (full, empty) = (later(&a, 2), node(3, WRITTEN_MS + 60_000));
+    let (report, _) = run(&empty, &full);
+    assert_eq!(report.received, 8);
+    assert_eq!(empty.store.root_cell(), full.store.root_cell());
+}
+
+#[test]
+fn a_flush_spreads_before_anything_is_compared() {
+    let a = node(1, WRITTEN_MS);
+    set(&a, "old", "v");
+    let b = later(&a, 2);
+    Engine::new(b.clone()).flush().expect("serves");
+    set(&b, "new", "v");
+    let a = later(&a, 3);
+    run(&a, &b);
+    assert_eq!(a.store.get(b"old", WRITTEN_MS), None);
+    assert_eq!(a.store.flushed(), b.store.flushed());
+}
+
+#[test]
+fn young_entries_are_left_to_replication() {
+    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    set(&a, "k", "v");
+    let (report, _) = run(&a, &b);
+    assert_eq!((report.slots, report.sent), (1, 0));
+}
+
+#[test]
+fn requests_and_replies_that_make_no_sense_change_nothing() {
+    let a = node(1, WRITTEN_MS);
+    set(&a, "k", "v");
+    let before = a.export();
+    let hostile = [
+        SyncRequest::Slots { salt: 0, groups: vec![0, 1], fingerprints: vec![0; 3] },
+        SyncRequest::Slots { salt: 0, groups: vec![255], fingerprints: vec![0; 128] },
+        SyncRequest::Versions { slots: vec![u16::MAX], from: Position { slot: 0, hash: 0 } },
+        SyncRequest::Exchange {
+            clock: rumour_crdt::Hlc::ZERO,
+            entries: vec![],
+            want: vec![Position { slot: u16::MAX, hash: 0 }],
+        },
+    ];
+    for request in hostile {
+        assert!(respond(&a, request.clone()).is_err(), "{request:?}");
+    }
+    let mut session = Session::new(1);
+    session.start(&a);
+    assert!(session.reply(&a, SyncReply::Slots { differing: vec![1] }).is_err(), "out of turn");
+    let short = SyncReply::Root {
+        clock: rumour_crdt::Hlc::ZERO,
+        flushed: rumour_crdt::Stamp::ZERO,
+        groups: Some(vec![1, 2, 3]),
+    };
+    assert!(session.reply(&a, short).is_err());
+    assert_eq!(a.export(), before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever two nodes hold, one session makes them equal, and nothing that one of them had is lost.
+    #[test]
+    fn one_session_makes_two_nodes_equal(
+        common in prop::collection::btree_set(0u16..500, 0..300),
+        only_a in prop::collection::vec((0u16..500, any::<bool>()), 0..100),
+        only_b in prop::collection::vec((0u16..500, any::<bool>()), 0..100),
+        tagged in any::<bool>(),
+    ) {
+        let name = |n: u16| if tagged { format!("{{t}}{n}") } else { format!("k{n}") };
+        let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+        for key in &common {
+            set(&a, &name(*key), "common");
+        }
+        for (key, entry) in a.export() {
+            b.apply(&key, entry);
+        }
+        for (node, changes) in [(&a, &only_a), (&b, &only_b)] {
+            for (key, keep) in changes {
+                set(node, &name(*key), "changed");
+                if !keep {
+                    Engine::new(node.clone()).delete(name(*key).as_bytes()).expect("serves");
+                }
+            }
+        }
+        let (a, b) = (later(&a, 3), later(&b, 4));
+        run(&a, &b);
+        prop_assert_eq!(a.store.root_cell(), b.store.root_cell());
+        let values = |node: &EngineState| {
+            let visible = |(key, entry): (Bytes, Entry)| Some((key, entry.live_value(0)?.clone()));
+            node.export().into_iter().filter_map(visible).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(values(&a), values(&b));
+        let (again, _) = run(&b, &a);
+        prop_assert_eq!(again.round_trips, 1);
+    }
+}

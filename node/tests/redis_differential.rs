@@ -1,0 +1,498 @@
+//! The door beside a real Redis: the same requests, the same replies.
+
+#![cfg(feature = "redis")]
+
+mod redis_support;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use redis_support::{Client, Door, RealRedis, Reply, encode, exchange};
+use rumour::redis::Password;
+
+/// Seconds by which two servers that were asked one after the other may differ in a time to live.
+const SLACK_S: i64 = 2;
+
+/// One request after the other; a line is one, its words parted by spaces, `''` an empty word.
+const SCRIPT: &str = "
+PING
+ping hello
+PING a b
+ECHO hello
+ECHO
+ECHO a b
+SELECT 0
+SELECT 1
+SELECT -1
+SELECT a
+SELECT 99999999999
+GET
+GET a b
+GET missing
+SET k v
+GET k
+TYPE k
+TYPE missing
+SET k v2 GET
+SET fresh v GET
+SET k v3 NX
+SET k v3 XX
+SET other v XX
+SET k v4 NX GET
+SET none v XX GET
+GET none
+SET k v NX XX
+SET k v XX NX
+SET k v GET GET
+SET k v NX NX
+SET k v EX
+SET k v EX 0
+SET k v EX -1
+SET k v EX a
+SET k v EX 1.5
+SET k v EX 9223372036854775807
+SET k v EX 9223372036854775
+SET k v PX 9223372036854775807
+SET k v EXAT 9223372036854776
+SET k v EXAT 1
+GET k
+SET k v PXAT 1
+EXISTS k
+SET k v EX 100 PX 100
+SET k v EX 100 KEEPTTL
+SET k v KEEPTTL EX 100
+SET k v EX 50 EX 100
+TTL k
+SET k w KEEPTTL
+TTL k
+SET k w KEEPTTL KEEPTTL
+TTL k
+SET k w
+TTL k
+SET k v PX 100500
+TTL k
+PTTL k
+SET k v ex 100 nx
+SET k v BOGUS
+SET k
+SET
+GETDEL k
+GETDEL k
+GETDEL
+MSET a 1 b 2 c 3
+MSET a
+MSET a 1 b
+MGET a b c d a
+MGET
+EXISTS a b c d a
+EXISTS
+DEL a d a
+UNLINK b c c
+DEL
+UNLINK
+SET k v
+EXPIRE k
+EXPIRE k a
+EXPIRE k 1.5
+EXPIRE k ''
+EXPIRE k 9223372036854775807
+EXPIRE k -9223372036854775808
+EXPIRE k 9223372036854775
+PEXPIRE k 9223372036854775807
+EXPIRE k 100 NX XX
+EXPIRE k 100 NX GT
+EXPIRE k 100 GT LT
+EXPIRE k 100 BOGUS
+EXPIRE missing 100
+EXPIRE k 100 XX
+EXPIRE k 100 GT
+EXPIRE k 1000 LT
+TTL k
+EXPIRE k 2000 NX
+EXPIRE k 2000 LT
+EXPIRE k 2000 GT
+TTL k
+EXPIRE k 100 XX GT
+EXPIRE k 100 XX LT
+TTL k
+PERSIST k
+PERSIST k
+PERSIST missing
+TTL k
+PTTL k
+TTL missing
+PTTL missing
+EXPIRE k 100 NX
+PEXPIRE k 50000 xx
+TTL k
+EXPIRE k 0
+EXISTS k
+SET k v
+EXPIRE k -5
+GET k
+SET k v
+PEXPIRE k -1 GT
+EXISTS k
+PEXPIRE k -1 LT
+EXISTS k
+DBSIZE a
+SCAN
+SCAN a
+SCAN 18446744073709551616
+SCAN 0 COUNT 0
+SCAN 0 COUNT -1
+SCAN 0 COUNT a
+SCAN 0 COUNT
+SCAN 0 MATCH
+SCAN 0 BOGUS 1
+SCAN 0 TYPE list
+KEYS
+KEYS nothing*
+FLUSHALL BOGUS
+FLUSHALL ASYNC SYNC
+FLUSHDB a b c
+SET k v
+FLUSHALL ASYNC
+DBSIZE
+SET k v
+FLUSHDB sync
+DBSIZE
+CLIENT
+CLIENT BOGUS
+CLIENT SETNAME
+CLIENT SETNAME a b
+CLIENT GETNAME
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT SETNAME a\u{1}b
+CLIENT SETNAME ''
+CLIENT GETNAME
+CLIENT ID a
+CLIENT NO-EVICT maybe
+CLIENT NO-EVICT on
+CLIENT LIST BOGUS
+CLIENT LIST ID a
+CLIENT LIST ID 0
+CLIENT LIST ID 123456
+CLIENT LIST TYPE bogus
+CLIENT LIST TYPE master
+COMMAND BOGUS
+COMMAND COUNT a
+COMMAND INFO bogus
+COMMAND DOCS bogus
+CONFIG
+CONFIG BOGUS
+CONFIG GET
+CONFIG GET bogus
+CONFIG GET maxmemory
+CONFIG GET MAXMEMORY-POL*
+CONFIG GET save
+CONFIG GET appendonly
+CONFIG GET databases
+CONFIG GET timeout
+CONFIG GET tcp-keepalive
+INFO bogus
+BOGUS
+BOGUS a b
+'' a
+HELLO 1
+HELLO 4
+HELLO a
+HELLO 3 BOGUS
+HELLO 3 AUTH a
+HELLO 3 AUTH a b
+HELLO 2 SETNAME
+AUTH
+AUTH a
+AUTH a b
+AUTH default anything
+AUTH a b c
+RESET a
+";
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().map(|word| if word == "''" { "" } else { word }).collect()
+}
+
+/// Sends one request to both and compares. Times to live may differ by the time that passed between.
+fn compare(ours: &mut Client, real: &mut Client, request: &[&str]) {
+    let (our, their) = (ours.call(request), real.call(request));
+    let name = request.first().map(|name| name.to_uppercase()).unwrap_or_default();
+    let slack = match name.as_str() {
+        "TTL" => SLACK_S,
+        "PTTL" => SLACK_S * 1000,
+        _ => 0,
+    };
+    if let (Some(ours), Some(theirs)) = (our.number(), their.number())
+        && ours > 0
+        && (ours - theirs).abs() <= slack
+    {
+        return;
+    }
+    assert_eq!(our, their, "ours, theirs, to {request:?}");
+}
+
+#[test]
+fn scripted_commands_get_the_replies_of_redis_in_both_protocols() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    for protocol in ["2", "3"] {
+        let (mut ours, mut real) = (door.client(), redis.client());
+        ours.call(&["HELLO", protocol]);
+        real.call(&["HELLO", protocol]);
+        for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
+            compare(&mut ours, &mut real, &words(line));
+        }
+        compare(&mut ours, &mut real, &["RESET"]);
+        compare(&mut ours, &mut real, &["GET", "missing"]);
+        compare(&mut ours, &mut real, &["QUIT"]);
+    }
+}
+
+#[test]
+fn passwords_are_asked_for_as_redis_does() {
+    let door = Door::open_with(|config| config.password = Some(Password::new("pw")));
+    let redis = RealRedis::start(&["--requirepass", "pw"]);
+    let script = "
+PING|BOGUS|GET|GET k|CLIENT BOGUS|CLIENT|HELLO|HELLO 3|HELLO 4|HELLO a|HELLO 3 SETNAME x
+AUTH|AUTH nope|AUTH nobody pw|AUTH default nope|PING|AUTH pw|PING|AUTH nope|PING|RESET|PING|AUTH default pw|GET k
+HELLO 3 AUTH default nope|HELLO 3 AUTH nobody pw|HELLO 4 AUTH default pw|PING
+HELLO 3 SETNAME x AUTH default nope|PING|AUTH pw|CLIENT GETNAME
+QUIT
+";
+    for session in script.lines().filter(|line| !line.is_empty()) {
+        let (mut ours, mut real) = (door.client(), redis.client());
+        for line in session.split('|') {
+            compare(&mut ours, &mut real, &words(line));
+        }
+    }
+}
+
+#[test]
+fn hello_says_what_redis_says_but_for_version_and_number() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    for request in ["HELLO", "HELLO 2", "HELLO 3", "HELLO 3 AUTH default x SETNAME me"] {
+        let (mut ours, mut real) = (door.client(), redis.client());
+        let [our, their] = [&mut ours, &mut real].map(|client| {
+            let Reply::Many(kind, mut items) = client.say(request) else { panic!("no greeting") };
+            assert_eq!((items[2].text(), items[6].text()), ("version", "id"));
+            assert!(items[7].number().is_some());
+            (items[3], items[7]) = (Reply::Line("varies".into()), Reply::Line("varies".into()));
+            (kind, items)
+        });
+        assert_eq!(our, their);
+        compare(&mut ours, &mut real, &["CLIENT", "GETNAME"]);
+    }
+}
+
+/// Bytes on a connection of their own, protocol errors among them.
+#[test]
+fn raw_bytes_are_answered_as_redis_does() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    let long = "x".repeat(300);
+    let sessions = [
+        "PING\r\n".to_owned(),
+        "PING\n".into(),
+        "\r\n\r\n  \r\nPING\r\n".into(),
+        "ping 'a\\'b'\r\necho \"a\\x41\\r\\n\\t\\\"\"\r\necho 'x\r\n".into(),
+        "set a\"b\"c d\r\n".into(),
+        "set k \"unbalanced\r\n".into(),
+        "*0\r\n*-5\r\nPING\r\n".into(),
+        "*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n".into(),
+        "*1\r\n+PING\r\n".into(),
+        "*1\r\n$-1\r\n".into(),
+        "*1\r\n$a\r\n".into(),
+        "*1\r\n$01\r\na\r\n".into(),
+        "*1\r\n$99999999999\r\n".into(),
+        "*a\r\n".into(),
+        "* 1\r\n".into(),
+        "*+1\r\n".into(),
+        "*2147483648\r\n".into(),
+        "*2\r\n$3\r\nGET\r\n:1\r\n".into(),
+        "*3\r\n$3\r\nSET\r\n".into(),
+        "QUIT\r\nPING\r\n".into(),
+        "POST / HTTP/1.1\r\nHost: x\r\n\r\nPING\r\n".into(),
+        format!(
+            "bogus {long} b\r\n{long} a b\r\nclient {long}\r\nbogus {} {} c d\r\n",
+            &long[..60],
+            &long[..50]
+        ),
+        "bogus \"a\\r\\nb\" \"c\\x00d\"\r\n\"bo\\ngus\" a\r\nclient \"a\\nb\"\r\nexpire k 1 \"a\\nb\"\r\n"
+            .into(),
+        "SET pipelined 1\r\nGET pipelined\r\nDEL pipelined\r\nGET pipelined\r\n".into(),
+        "RESET\r\nHELLO 3 BOGUS\r\nPING\r\n".into(),
+    ];
+    for session in sessions {
+        let [ours, theirs] = [door.addr, redis.addr].map(|addr| exchange(addr, session.as_bytes()));
+        assert_eq!(ours.escape_ascii().to_string(), theirs.escape_ascii().to_string(), "{session:?}");
+    }
+}
+
+/// What `COMMAND INFO` says of every command here: name, arity, flags, keys, categories and tips.
+#[test]
+fn commands_describe_themselves_as_in_redis() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    let (mut ours, mut real) = (door.client(), redis.client());
+    let commands = ours.say("COMMAND");
+    let count = i64::try_from(commands.items().len()).unwrap();
+    assert_eq!(ours.say("COMMAND COUNT").number(), Some(count));
+    assert_eq!(ours.say("COMMAND INFO"), commands);
+    assert!(count > 25);
+    for command in commands.items() {
+        let name = command.items()[0].text();
+        let theirs = real.call(&["COMMAND", "INFO", name]);
+        let theirs = &theirs.items()[0];
+        assert_eq!(described(command), described(theirs));
+        for command in command.items()[9].items() {
+            let name = command.items()[0].text();
+            match theirs.items()[9].items().iter().find(|theirs| theirs.items()[0].text() == name) {
+                Some(theirs) => assert_eq!(described(command), described(theirs)),
+                // Subcommands that came after 7.0 have nothing to compare with.
+                None => assert!(["client|setinfo", "client|no-touch"].contains(&name), "{name}"),
+            }
+        }
+    }
+}
+
+/// The fields of a description that are compared: all but key specifications and subcommands.
+fn described(command: &Reply) -> Vec<String> {
+    let fields = command.items();
+    assert_eq!(fields.len(), 10);
+    let sorted = |field: &Reply| match field {
+        // The order of tips is that of Redis's source files.
+        Reply::Many(_, items) => {
+            let mut items: Vec<_> = items.iter().map(|item| format!("{item:?}")).collect();
+            items.sort();
+            items.concat()
+        }
+        other => format!("{other:?}"),
+    };
+    fields[..8].iter().map(sorted).collect()
+}
+
+/// Requests on few keys, so that they meet; times to live far apart, so that none is decided by a millisecond.
+fn request() -> impl Strategy<Value = Vec<String>> {
+    let key = || prop::sample::select(vec!["a", "b", "c", "d"]).prop_map(str::to_owned);
+    let seconds = || (1_000_i64..1_000_000_000).prop_map(|seconds| seconds.to_string());
+    let number = || prop_oneof![8 => seconds(), 1 => prop::sample::select(vec!["0", "-7", "x", ""]).prop_map(str::to_owned)];
+    let option = || {
+        let plain = prop::sample::select(vec!["NX", "XX", "GET", "KEEPTTL", "xx", "get", "bogus"]);
+        prop_oneof![
+            4 => plain.prop_map(|option| vec![option.to_owned()]),
+            2 => number().prop_map(|seconds| vec!["EX".to_owned(), seconds]),
+            1 => number().prop_map(|seconds| vec!["px".to_owned(), format!("{seconds}000")]),
+            1 => number().prop_map(|seconds| vec!["EXAT".to_owned(), format!("9{seconds}")]),
+        ]
+    };
+    let condition = prop::sample::select(vec!["NX", "XX", "GT", "LT", "gt", "bogus"]).prop_map(str::to_owned);
+    let command = |name: &str| {
+        let name = name.to_owned();
+        move |args: Vec<String>| [vec![name.clone()], args].concat()
+    };
+    let keys = || prop::collection::vec(key(), 0..4);
+    prop_oneof![
+        4 => (key(), "[a-z]{0,3}", prop::collection::vec(option(), 0..3)).prop_map(|(key, value, options)| {
+            [vec!["SET".to_owned(), key, value], options.concat()].concat()
+        }),
+        4 => (prop::sample::select(vec!["EXPIRE", "PEXPIRE"]), key(), number(), prop::collection::vec(condition, 0..3))
+            .prop_map(|(name, key, number, conditions)| {
+                let number = if name == "PEXPIRE" { format!("{number}000") } else { number };
+                [vec![name.to_owned(), key, number], conditions].concat()
+            }),
+        4 => (prop::sample::select(vec!["GET", "TTL", "PTTL", "TYPE", "PERSIST", "GETDEL", "EXISTS"]), key())
+            .prop_map(|(name, key)| vec![name.to_owned(), key]),
+        1 => keys().prop_map(command("DEL")),
+        1 => keys().prop_map(command("MGET")),
+        1 => keys().prop_map(command("EXISTS")),
+        1 => keys().prop_map(command("MSET")),
+    ]
+}
+
+/// A generator that gives the same values in every run.
+fn runner() -> TestRunner {
+    TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+#[test]
+fn random_commands_get_the_replies_of_redis() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    let (mut ours, mut real) = (door.client(), redis.client());
+    let (mut runner, strategy) = (runner(), request());
+    for _ in 0..6_000 {
+        let request = strategy.new_tree(&mut runner).unwrap().current();
+        compare(&mut ours, &mut real, &request.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+fn sorted(keys: &Reply) -> Vec<String> {
+    let mut keys: Vec<_> = keys.items().iter().map(|key| key.text().to_owned()).collect();
+    keys.sort();
+    keys
+}
+
+/// All keys of a server that a whole turn of `SCAN` finds.
+fn scan(client: &mut Client, options: &[&str]) -> Vec<String> {
+    let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
+    loop {
+        let reply = client.call(&[&["SCAN", &cursor], options].concat());
+        keys.extend(sorted(&reply.items()[1]));
+        cursor = reply.items()[0].text().to_owned();
+        if cursor == "0" {
+            keys.sort();
+            keys.dedup();
+            return keys;
+        }
+    }
+}
+
+#[test]
+fn patterns_find_the_same_keys() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    let (mut ours, mut real) = (door.client(), redis.client());
+    let alphabet = b"ab-]^\\*";
+    let mut keys: Vec<Vec<u8>> = vec![Vec::new()];
+    for length in 0..3 {
+        let longest: Vec<_> = keys.iter().filter(|key| key.len() == length).cloned().collect();
+        keys.extend(longest.iter().flat_map(|key| alphabet.iter().map(|byte| [&key[..], &[*byte]].concat())));
+    }
+    // The empty key is left out: Redis 7.0 matches it by no pattern but `*`.
+    keys.remove(0);
+    for key in &keys {
+        for client in [&mut ours, &mut real] {
+            client.call(&[&b"SET"[..], key, b"v"]);
+        }
+    }
+    let (mut runner, strategy) = (runner(), r"[ab*?\[\]^\\-]{1,7}");
+    for _ in 0..3_000 {
+        let pattern = strategy.new_tree(&mut runner).unwrap().current();
+        let [our, their] = [&mut ours, &mut real].map(|client| sorted(&client.call(&["KEYS", &pattern])));
+        assert_eq!(our, their, "{pattern}");
+    }
+    for options in
+        [&["COUNT", "3"][..], &["MATCH", "a*"], &["MATCH", "[^a]?", "COUNT", "100"], &["TYPE", "string"]]
+    {
+        assert_eq!(scan(&mut ours, options), scan(&mut real, options), "{options:?}");
+    }
+    assert_eq!(scan(&mut ours, &[]).len(), keys.len());
+}
+
+#[test]
+fn a_long_pipeline_is_answered_in_order() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    let mut bytes = Vec::new();
+    for turn in 0..5_000 {
+        let (key, value) = (format!("key{}", turn % 7), format!("value{turn}"));
+        bytes.extend(encode(&["SET", &key, &value]));
+        bytes.extend(encode(&["GET", &key]));
+        bytes.extend(encode(&["BOGUS", &value]));
+    }
+    let [ours, theirs] = [door.addr, redis.addr].map(|addr| {
+        let mut client = Client::connect(addr);
+        let mut writer = client.stream.try_clone().unwrap();
+        let bytes = bytes.clone();
+        let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &bytes).unwrap());
+        let replies: Vec<_> = (0..15_000).map(|_| client.reply()).collect();
+        writing.join().unwrap();
+        replies
+    });
+    assert_eq!(ours, theirs);
+}
