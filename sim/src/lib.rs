@@ -17,7 +17,9 @@ const _: () = {
     compile_error!("the simulator seeds tokio's scheduler: build with RUSTFLAGS=\"--cfg tokio_unstable\"");
 };
 
+mod check;
 pub mod clock;
+pub mod cluster;
 pub mod entropy;
 pub mod net;
 mod panics;
@@ -27,3 +29,4 @@ pub mod scenario;
 pub mod seed;
 pub mod sweep;
 pub mod trace;
+pub mod workload;

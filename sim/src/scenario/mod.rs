@@ -1,6 +1,10 @@
 //! The scenarios that the binary offers, each with what it must have met to have tested anything.
 
+mod common;
+mod crash;
+mod join;
 mod network;
+mod partition;
 
 use std::pin::Pin;
 
@@ -40,13 +44,27 @@ pub struct Evidence {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Figures {
+    /// Operations that changed something and were acknowledged.
+    pub acked_writes: u64,
+    /// Those of them that were done while nodes were cut apart.
+    pub acked_writes_during_cut: u64,
+    /// The same by the side of the node.
+    pub acked_writes_by_side: [u64; 2],
+    /// Writes refused by nodes that did not serve.
+    pub refused_writes: u64,
+    /// Reads, each compared with what the node must hold.
+    pub reads: u64,
+    /// Concurrent writes that lost, as counted by all nodes.
+    pub conflicts: u64,
+    /// Entries in the memory of nodes when they crashed.
+    pub lost_from_memory: u64,
     /// Virtual seconds from healing until everything was as it must be; none if it never was.
     pub converged_after_s: Option<f64>,
 }
 
 /// Every scenario, in the order of `rumour-sim list`.
 pub fn all() -> &'static [Scenario] {
-    &[network::SCENARIO]
+    &[partition::SCENARIO, crash::SCENARIO, join::SCENARIO, network::SCENARIO]
 }
 
 /// The scenario of this name.

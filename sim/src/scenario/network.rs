@@ -69,7 +69,8 @@ async fn script(world: World, nodes: usize) -> Figures {
     }
     world.network().heal();
     sleep(SETTLE_TIME).await;
-    Figures { converged_after_s: reach_everyone(&world, &sockets, &sent, &received).await }
+    let converged_after_s = reach_everyone(&world, &sockets, &sent, &received).await;
+    Figures { converged_after_s, ..Figures::default() }
 }
 
 /// Sends to peers in an order that only the seed explains.

@@ -1,0 +1,115 @@
+//! The cluster's book: every value that a client asked to write, every state that a node minted.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rumour_crdt::{Body, Dot, Entry, Stamp};
+
+use super::{Broken, Checked, Face, require, show};
+
+/// Everything that was ever written in one run. Nothing is forgotten when a node is.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// Which key each value was meant for. Workloads never write a value twice.
+    issued: BTreeMap<Bytes, Bytes>,
+    minted: BTreeMap<Dot, Minted>,
+    flushed: Stamp,
+}
+
+#[derive(Debug)]
+struct Minted {
+    key: Bytes,
+    entry: Entry,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        Self { issued: BTreeMap::new(), minted: BTreeMap::new(), flushed: Stamp::ZERO }
+    }
+
+    /// A client is about to write this value.
+    pub(crate) fn issue(&mut self, key: &[u8], value: &Bytes) {
+        self.issued.insert(value.clone(), Bytes::copy_from_slice(key));
+    }
+
+    /// A node minted a state in answer to a client.
+    pub(crate) fn mint(&mut self, key: &[u8], before: Option<&Entry>, after: &Entry) -> Checked {
+        let face = Face::of(after);
+        let newest = after.newest();
+        if let Some(before) = before {
+            require(newest > before.newest(), "a write's stamp is above that of what it replaces", || {
+                format!("{} of {} is not above {}", newest, show(key), before.newest())
+            })?;
+        }
+        if face.stamp == newest {
+            self.check_issued(key, after.body())?;
+        } else {
+            // Only the expiry changed: the value must be the one that was there.
+            let same_value =
+                before.is_some_and(|before| (before.stamp(), before.body()) == (face.stamp, face.body));
+            require(same_value, "a change of expiry leaves the value alone", || show(key))?;
+        }
+        let minted = Minted { key: Bytes::copy_from_slice(key), entry: after.clone() };
+        match self.minted.insert(newest.dot(), minted) {
+            None => Ok(()),
+            Some(first) => Err(Broken {
+                rule: "a dot names one write",
+                detail: format!("{} names writes of {} and {}", newest.dot(), show(&first.key), show(key)),
+            }),
+        }
+    }
+
+    fn check_issued(&self, key: &[u8], body: &Body) -> Checked {
+        let asked_for = match body {
+            Body::Value(value) => self.issued.get(value).is_some_and(|meant_for| meant_for == key),
+            Body::Tombstone => true,
+            Body::Expired => false,
+        };
+        require(asked_for, "a value was written by a client", || format!("{} = {body:?}", show(key)))
+    }
+
+    /// A flush took place at some node.
+    pub(crate) fn flush(&mut self, watermark: Stamp) {
+        self.flushed = self.flushed.max(watermark);
+    }
+
+    /// The highest flush of all.
+    pub(crate) fn flushed(&self) -> Stamp {
+        self.flushed
+    }
+
+    /// An entry that was sent from one node to another: it must be one that was minted, with nothing changed
+    /// but that its expiry may have taken effect.
+    pub(crate) fn recognise(&self, key: &[u8], entry: &Entry) -> Checked {
+        let minted = self.minted.get(&entry.newest().dot()).filter(|minted| minted.key == key);
+        let Some(Minted { entry: minted, .. }) = minted else {
+            return Err(Broken {
+                rule: "an entry was written by somebody",
+                detail: format!("nobody wrote {} under {}", show(key), entry.newest()),
+            });
+        };
+        let (seen, wrote) = (Face::of(entry), Face::of(minted));
+        let expired =
+            *seen.body == Body::Expired && wrote.expiry.at_ms.is_some() && *wrote.body != Body::Tombstone;
+        let same = seen.rank() == wrote.rank()
+            && seen.expiry == wrote.expiry
+            && (seen.body == wrote.body || expired);
+        require(same, "one stamp, one value", || {
+            format!("{} is {seen:?} and was written as {wrote:?}", show(key))
+        })
+    }
+
+    /// What every replica must hold in the end when no write was lost with the memory of its only holders: of
+    /// each key the highest state that was minted above the last flush.
+    pub(crate) fn expected(&self) -> BTreeMap<&Bytes, &Entry> {
+        let mut expected: BTreeMap<&Bytes, &Entry> = BTreeMap::new();
+        for Minted { key, entry } in self.minted.values().filter(|minted| minted.entry.stamp() > self.flushed)
+        {
+            let best = expected.entry(key).or_insert(entry);
+            if Face::of(entry).rank() > Face::of(best).rank() {
+                *best = entry;
+            }
+        }
+        expected
+    }
+}

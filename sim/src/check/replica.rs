@@ -1,0 +1,127 @@
+//! One incarnation's book: what it must hold, by the changes that it told of.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use crdts::CvRDT as _;
+use rumour_crdt::{ActorId, Body, Entry, Stamp};
+
+use super::{Broken, Checked, Face, require, show};
+
+/// What one incarnation of a node has seen. Decides every merge once more and never lets a key go back.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    entries: BTreeMap<Bytes, Entry>,
+    flushed: Stamp,
+    actor: Option<ActorId>,
+}
+
+impl Replica {
+    pub(crate) fn new() -> Self {
+        Self { entries: BTreeMap::new(), flushed: Stamp::ZERO, actor: None }
+    }
+
+    /// Every key it must hold an entry of, tombstones included.
+    pub(crate) fn entries(&self) -> &BTreeMap<Bytes, Entry> {
+        &self.entries
+    }
+
+    pub(crate) fn flushed(&self) -> Stamp {
+        self.flushed
+    }
+
+    /// What a client must be shown.
+    pub(crate) fn visible(&self, key: &[u8], now_ms: u64) -> Option<&Bytes> {
+        self.entries.get(key)?.live_value(now_ms)
+    }
+
+    /// A client's write took effect.
+    pub(crate) fn mint(&mut self, key: &[u8], before: Option<&Entry>, after: &Entry, now_ms: u64) -> Checked {
+        self.check_before(key, before, now_ms)?;
+        let newest = after.newest();
+        let actor = *self.actor.get_or_insert(newest.actor);
+        require(newest.actor == actor, "an incarnation mints under one actor", || {
+            format!("{newest} after writes of {actor}")
+        })?;
+        self.store(key, after)
+    }
+
+    /// An entry from elsewhere was merged.
+    pub(crate) fn merge(
+        &mut self,
+        key: &[u8],
+        before: Option<&Entry>,
+        incoming: &Entry,
+        after: &Entry,
+        now_ms: u64,
+    ) -> Checked {
+        self.check_before(key, before, now_ms)?;
+        if let Some(before) = before
+            && let Err(broken) = before.validate_merge(incoming)
+        {
+            return Err(Broken {
+                rule: "entries that meet agree",
+                detail: format!("{}: {broken}", show(key)),
+            });
+        }
+        let expected = before.map_or(Face::of(incoming), |before| higher(before, incoming));
+        require(Face::of(after) == expected, "a merge keeps the higher state", || {
+            format!("{}: {before:?} and {incoming:?} made {after:?}", show(key))
+        })?;
+        self.store(key, after)
+    }
+
+    /// An expiry took effect.
+    pub(crate) fn expire(&mut self, key: &[u8], after: &Entry, now_ms: u64) -> Checked {
+        let known = self.entries.get(key);
+        let due = known.is_some_and(|known| matches!(known.body(), Body::Value(_)) && known.is_due(now_ms));
+        require(due && *after.body() == Body::Expired, "nothing expires early or twice", || {
+            format!("{} at {now_ms}: {known:?} became {after:?}", show(key))
+        })?;
+        self.store(key, after)
+    }
+
+    /// A flush took effect.
+    pub(crate) fn flush(&mut self, watermark: Stamp) -> Checked {
+        require(watermark > self.flushed, "a flush never goes back", || {
+            format!("{watermark} after {}", self.flushed)
+        })?;
+        self.flushed = watermark;
+        self.entries.retain(|_, entry| entry.stamp() > watermark);
+        Ok(())
+    }
+
+    /// What the node starts from must be what it was last seen to hold; an expiry may have taken effect since.
+    fn check_before(&self, key: &[u8], before: Option<&Entry>, now_ms: u64) -> Checked {
+        let known = self.entries.get(key);
+        let same =
+            known.map(|known| Face::at(known, now_ms)) == before.map(|before| Face::at(before, now_ms));
+        require(same, "nothing changes unseen", || format!("{} was {known:?} and is {before:?}", show(key)))
+    }
+
+    fn store(&mut self, key: &[u8], after: &Entry) -> Checked {
+        require(after.stamp() > self.flushed, "what was flushed stays away", || {
+            format!("{} came back with {}, flushed at {}", show(key), after.stamp(), self.flushed)
+        })?;
+        if let Some(known) = self.entries.get(key) {
+            let (was, is) = (Face::of(known), Face::of(after));
+            require(is.rank() >= was.rank(), "a key never goes back", || {
+                format!("{}: {was:?} to {is:?}", show(key))
+            })?;
+            let revived = is.rank() == was.rank() && *was.body == Body::Expired && *is.body != Body::Expired;
+            require(!revived, "an expired value stays gone", || format!("{}: {was:?} to {is:?}", show(key)))?;
+        }
+        self.entries.insert(Bytes::copy_from_slice(key), after.clone());
+        Ok(())
+    }
+}
+
+/// The state that must come of two: the higher one; of equals, the one whose expiry has taken effect.
+fn higher<'a>(one: &'a Entry, other: &'a Entry) -> Face<'a> {
+    let (one, other) = (Face::of(one), Face::of(other));
+    let other_wins = match other.rank().cmp(&one.rank()) {
+        std::cmp::Ordering::Equal => *other.body == Body::Expired,
+        order => order.is_gt(),
+    };
+    if other_wins { other } else { one }
+}

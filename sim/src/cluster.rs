@@ -1,0 +1,356 @@
+//! Real nodes on the simulated network: starting them, ending them in every way, cutting them apart.
+//!
+//! Each start of a node is watched from its first write to long after its end. What is checked while nodes run
+//! and once they have been healed is in `inspect`.
+
+mod inspect;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use rumour::{ClusterKey, Engine, Environment, Node, NodeError, Tuning, WallClock};
+use rumour_transport::Binding;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::check::{Ledger, Watch};
+use crate::clock::SimClock;
+use crate::net::{FixedTime, SimRuntime, node_address};
+use crate::runner::World;
+
+/// How many nodes everybody is told to begin with.
+const SEEDS: usize = 3;
+/// How often something that is waited for is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The nodes of one run. Cheap to clone; all clones are the same cluster.
+///
+/// Nodes are known by their number, from zero. A node that was stopped can be started again: same name, same
+/// address, no memory.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    world: World,
+    nodes: usize,
+    key: ClusterKey,
+    tuning: Tuning,
+    ledger: Arc<Mutex<Ledger>>,
+    members: Mutex<Vec<Member>>,
+    rng: Mutex<SmallRng>,
+    sides: Mutex<Option<Vec<usize>>>,
+    /// Entries that were in the memory of nodes that crashed, or left without handing all over.
+    lost_entries: Mutex<u64>,
+    /// Conflicts counted by nodes that are gone.
+    past_conflicts: Mutex<u64>,
+}
+
+/// One name, with the incarnation that bears it now.
+struct Member {
+    clock: SimClock,
+    starts: u32,
+    running: Option<Running>,
+}
+
+struct Running {
+    node: Node,
+    watch: Arc<Watch>,
+    quic: Arc<SimRuntime>,
+}
+
+impl WallClock for SimClock {
+    fn now_ms(&self) -> u64 {
+        Self::now_ms(self)
+    }
+}
+
+impl Cluster {
+    /// As many nodes, none of them started.
+    pub fn new(world: World, nodes: usize, tuning: Tuning) -> Self {
+        let mut rng = world.rng("cluster");
+        let clock = || world.clock();
+        let member = |_| Member { clock: clock(), starts: 0, running: None };
+        let members = Mutex::new((0..nodes).map(member).collect());
+        let shared = Shared {
+            // The key decides how the store's tables are laid out, so it must follow the seed.
+            key: ClusterKey::from_bytes(rng.random()),
+            world,
+            nodes,
+            tuning,
+            ledger: Arc::new(Mutex::new(Ledger::new())),
+            members,
+            rng: Mutex::new(rng),
+            sides: Mutex::new(None),
+            lost_entries: Mutex::new(0),
+            past_conflicts: Mutex::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The world that the nodes live in.
+    pub fn world(&self) -> &World {
+        &self.shared.world
+    }
+
+    /// How every node is tuned.
+    pub fn tuning(&self) -> &Tuning {
+        &self.shared.tuning
+    }
+
+    /// How many nodes there are, running or not.
+    pub fn len(&self) -> usize {
+        self.shared.nodes
+    }
+
+    /// Whether there are no nodes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Starts a node and does not wait until it serves.
+    ///
+    /// # Errors
+    /// What the node says; and the panic-free refusal of a node that runs already, as an address in use.
+    pub async fn start(&self, node: usize) -> Result<(), NodeError> {
+        let shared = &self.shared;
+        let (address, name) = (node_address(node), node_name(node));
+        let (clock, starts) = {
+            let mut members = shared.members.lock();
+            let member = &mut members[node];
+            member.starts += 1;
+            (member.clock.clone(), member.starts)
+        };
+        shared.world.trace().note(format_args!("start {name}, start number {starts}"));
+        let socket = shared.world.network().bind(address);
+        let socket = socket.map_err(|error| NodeError::Transport(format!("{address}: {error}")))?;
+        let quic = Arc::new(SimRuntime::default());
+        let label = format!("{name}#{starts}");
+        let watch = Arc::new(Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone()));
+        let environment = Environment {
+            wall: Arc::new(clock),
+            observer: Some(watch.clone()),
+            seed: Some(shared.rng.lock().random()),
+            binding: Some(Binding::Custom {
+                socket: Arc::new(socket),
+                runtime: quic.clone(),
+                tls_time: Arc::new(FixedTime),
+                quinn_time: Arc::new(FixedTime),
+            }),
+        };
+        let mut builder = Node::builder()
+            .name(name)
+            .cluster_key(shared.key.clone())
+            .listen(address.to_string())
+            .tuning(shared.tuning.clone())
+            .environment(environment);
+        for seed in 0..SEEDS.min(self.len()) {
+            builder = builder.seed(node_address(seed).to_string());
+        }
+        let node_started = builder.launch().await?;
+        shared.members.lock()[node].running = Some(Running { node: node_started, watch, quic });
+        Ok(())
+    }
+
+    /// Starts every node at once and waits until all serve; what does not is a violation.
+    pub async fn start_all(&self) {
+        for node in 0..self.len() {
+            if let Err(error) = self.start(node).await {
+                self.world().violation("a node starts", format!("{}: {error}", node_name(node)));
+            }
+        }
+        for node in 0..self.len() {
+            self.wait_until_serving(node).await;
+        }
+    }
+
+    /// Waits until a node serves. One that does not within its patience is a violation.
+    pub async fn wait_until_serving(&self, node: usize) -> bool {
+        let bound = self.shared.tuning.join_patience + Duration::from_secs(1);
+        let serves = async {
+            while !self.engine(node).is_some_and(|engine| engine.is_serving()) {
+                sleep(POLL).await;
+            }
+        };
+        let in_time = timeout(bound, serves).await.is_ok();
+        if !in_time {
+            let state = self.stopped_by_itself(node).unwrap_or_else(|| "it is still joining".to_owned());
+            self.world().violation("a started node comes to serve", format!("{}: {state}", node_name(node)));
+        }
+        in_time
+    }
+
+    /// The door to a node, while it runs. It is closed when the node ends.
+    pub fn engine(&self, node: usize) -> Option<Engine> {
+        self.shared.members.lock()[node].running.as_ref().map(|running| running.node.engine())
+    }
+
+    /// The wall clock of a node; it outlives restarts.
+    pub fn clock(&self, node: usize) -> SimClock {
+        self.shared.members.lock()[node].clock.clone()
+    }
+
+    /// Where a node is reached.
+    pub fn address(&self, node: usize) -> SocketAddr {
+        node_address(node)
+    }
+
+    /// The nodes that run now.
+    pub fn running(&self) -> Vec<usize> {
+        let members = self.shared.members.lock();
+        (0..members.len()).filter(|node| members[*node].running.is_some()).collect()
+    }
+
+    /// Kills a node as a power cut does: its socket goes dead, its tasks end, its memory is gone, nobody is told.
+    pub fn crash(&self, node: usize) {
+        let Some(running) = self.take(node) else { return };
+        self.world().trace().note(format_args!("crash {}", running.watch.label()));
+        self.world().network().kill(self.address(node));
+        running.watch.end();
+        running.quic.kill();
+        *self.shared.lost_entries.lock() += running.watch.replica(|replica| replica.entries().len()) as u64;
+    }
+
+    /// Has a node leave in good order.
+    ///
+    /// # Errors
+    /// What the node says; it is gone all the same.
+    pub async fn leave(&self, node: usize) -> Result<(), NodeError> {
+        let Some(running) = self.take(node) else { return Ok(()) };
+        self.world().trace().note(format_args!("{} leaves", running.watch.label()));
+        let Running { node, watch, quic } = running;
+        let left = node.leave().await;
+        watch.end();
+        quic.kill();
+        if left.is_err() {
+            *self.shared.lost_entries.lock() += watch.replica(|replica| replica.entries().len()) as u64;
+        }
+        left
+    }
+
+    /// Freezes what a node sends and receives, as a long pause of its process looks from outside.
+    pub fn stall(&self, node: usize) {
+        self.world().network().stall(self.address(node));
+    }
+
+    /// Ends [`stall`](Self::stall).
+    pub fn resume(&self, node: usize) {
+        self.world().network().resume(self.address(node));
+    }
+
+    /// Cuts the nodes in two; in which way is up to `cut`. Nodes in neither group are a bridge.
+    pub fn cut(&self, cut: Cut, left: &[usize], right: &[usize]) {
+        let addresses = |nodes: &[usize]| nodes.iter().map(|node| self.address(*node)).collect::<Vec<_>>();
+        let (from, to) = (addresses(left), addresses(right));
+        match cut {
+            Cut::BothWays => self.world().network().partition(&from, &to),
+            Cut::OneWay => self.world().network().partition_one_way(&from, &to),
+        }
+        let side = |node: usize| usize::from(right.contains(&node));
+        *self.shared.sides.lock() = Some((0..self.len()).map(side).collect());
+    }
+
+    /// Joins what was cut. The network stays as bad as it is.
+    pub fn join_sides(&self) {
+        self.world().network().join_partitions();
+        *self.shared.sides.lock() = None;
+    }
+
+    /// Joins what was cut, makes the network faultless and sets all clocks right.
+    pub fn heal(&self) {
+        self.world().network().heal();
+        for (node, member) in self.shared.members.lock().iter().enumerate() {
+            member.clock.correct();
+            self.world().network().resume(node_address(node));
+        }
+        *self.shared.sides.lock() = None;
+    }
+
+    /// On which side of the present cut a node is: 0 or 1, or none when there is no cut.
+    pub fn side(&self, node: usize) -> Option<usize> {
+        self.shared.sides.lock().as_ref().map(|sides| sides[node])
+    }
+
+    /// Entries that were in the memory of nodes when they crashed or left without handing all over, all crashes added.
+    pub fn lost_entries(&self) -> u64 {
+        *self.shared.lost_entries.lock()
+    }
+
+    /// Concurrent writes that lost, as counted by all nodes, past ones included.
+    pub fn conflicts(&self) -> u64 {
+        let members = self.shared.members.lock();
+        let present = members.iter().filter_map(|member| member.running.as_ref());
+        present.map(|running| running.node.status().conflicts).sum::<u64>()
+            + *self.shared.past_conflicts.lock()
+    }
+
+    pub(crate) fn ledger(&self) -> &Mutex<Ledger> {
+        &self.shared.ledger
+    }
+
+    pub(crate) fn watch(&self, node: usize) -> Option<Arc<Watch>> {
+        self.shared.members.lock()[node].running.as_ref().map(|running| running.watch.clone())
+    }
+
+    fn take(&self, node: usize) -> Option<Running> {
+        let running = self.shared.members.lock()[node].running.take()?;
+        *self.shared.past_conflicts.lock() += running.node.status().conflicts;
+        Some(running)
+    }
+
+    /// Why a node stopped that nobody stopped.
+    fn stopped_by_itself(&self, node: usize) -> Option<String> {
+        let members = self.shared.members.lock();
+        let running = members[node].running.as_ref()?;
+        let failed = pin!(running.node.failed());
+        match failed.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(error) => Some(error.to_string()),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Ends every node at once.
+    fn crash_all(&self) {
+        for node in 0..self.len() {
+            self.crash(node);
+        }
+    }
+
+    /// Waits until `holds` or the time is up, and says how long it took.
+    async fn wait_until(&self, within: Duration, holds: impl Fn() -> bool) -> Option<Duration> {
+        let started = Instant::now();
+        let held = async {
+            while !holds() {
+                sleep(POLL).await;
+            }
+        };
+        timeout(within, held).await.ok().map(|()| started.elapsed())
+    }
+}
+
+/// How a cut separates two groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Nothing passes.
+    BothWays,
+    /// The first group is not heard by the second.
+    OneWay,
+}
+
+/// The name of a node.
+pub fn node_name(node: usize) -> String {
+    format!("n{node}")
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("nodes", &self.len()).field("running", &self.running()).finish()
+    }
+}

@@ -1,0 +1,242 @@
+//! Looking into running nodes: what must hold at any time, and what must hold once everything is healed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumour::MemberState;
+use rumour_crdt::{Entry, Stamp};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Cluster, Running, node_name};
+use crate::check::{Face, show};
+
+/// Differences named in one report.
+const DIFFERENCES_SHOWN: usize = 5;
+
+/// One node's state at one moment.
+struct Snapshot {
+    name: String,
+    digest: u64,
+    /// Hash over all keys and versions.
+    versions: u64,
+    entries: Vec<(Bytes, Entry)>,
+}
+
+impl Cluster {
+    /// Checks what must hold at every moment, whatever is broken around the nodes.
+    pub fn inspect(&self) {
+        for node in self.running() {
+            if let Some(reason) = self.stopped_by_itself(node) {
+                self.world()
+                    .violation("a node stops only when told", format!("{}: {reason}", node_name(node)));
+            }
+        }
+        self.with_running(|name, running| {
+            let stale = running.node.audit();
+            if !stale.is_empty() {
+                let detail =
+                    format!("{name}: the cells of slots {stale:?} are not the sums of their entries");
+                self.world().violation("incremental digest = rebuilt digest", detail);
+            }
+            let status = running.node.status();
+            let (queued, limit) = (status.replication.queued, self.tuning().outbox_keys_limit * self.len());
+            if queued > limit as u64 {
+                self.world().violation(
+                    "queues are bounded",
+                    format!("{name}: {queued} keys queued, {limit} allowed"),
+                );
+            }
+            self.check_store(name, running);
+        });
+        let snapshots = self.snapshots();
+        for (at, one) in snapshots.iter().enumerate() {
+            for other in &snapshots[at + 1..] {
+                let (digests, versions) = (one.digest == other.digest, one.versions == other.versions);
+                if digests != versions {
+                    let detail = format!(
+                        "{} and {}: equal digests {digests}, equal versions {versions}",
+                        one.name, other.name
+                    );
+                    self.world().violation("equal root <=> equal versions", detail);
+                }
+            }
+        }
+    }
+
+    /// The store must hold what the node told of, no more and no less.
+    fn check_store(&self, name: &str, running: &Running) {
+        let now_ms = running.node.engine().now_ms();
+        let stored = running.node.export();
+        running.watch.replica(|replica| {
+            let told = replica.entries();
+            let same = |(key, entry): &(Bytes, Entry)| {
+                told.get(key).is_some_and(|told| Face::at(told, now_ms) == Face::at(entry, now_ms))
+            };
+            let stray: Vec<_> = stored.iter().filter(|item| !same(item)).map(|(key, _)| show(key)).collect();
+            if !stray.is_empty() || stored.len() != told.len() {
+                let detail =
+                    format!("{name}: {} stored, {} told of, differing: {stray:?}", stored.len(), told.len());
+                self.world().violation("nothing changes unseen", detail);
+            }
+        });
+    }
+
+    /// What every running node holds at this moment, by key, with its rank among the states of that key.
+    pub(crate) fn held_by_all(&self) -> BTreeMap<Bytes, (Stamp, Stamp)> {
+        let snapshots = self.snapshots();
+        let mut held: BTreeMap<Bytes, (Stamp, Stamp, usize)> = BTreeMap::new();
+        for (key, entry) in snapshots.iter().flat_map(|snapshot| &snapshot.entries) {
+            let rank = Face::of(entry).rank();
+            let (stamp, expiry, holders) = held.entry(key.clone()).or_insert((rank.0, rank.1, 0));
+            (*stamp, *expiry) = (*stamp, *expiry).min(rank);
+            *holders += 1;
+        }
+        held.retain(|_, (.., holders)| *holders == snapshots.len());
+        held.into_iter().map(|(key, (stamp, expiry, _))| (key, (stamp, expiry))).collect()
+    }
+
+    /// Checks that a node that has come to serve holds all that everybody held when it started.
+    pub(crate) fn check_filled(&self, node: usize, held: &BTreeMap<Bytes, (Stamp, Stamp)>) {
+        let Some(watch) = self.watch(node) else { return };
+        let missing: Vec<_> = watch.replica(|replica| {
+            let reached = |key: &Bytes| replica.entries().get(key).map(|entry| Face::of(entry).rank());
+            let missing =
+                held.iter().filter(|(key, rank)| rank.0 > replica.flushed() && reached(key) < Some(**rank));
+            missing.map(|(key, _)| show(key)).collect()
+        });
+        if !missing.is_empty() {
+            let shown = &missing[..missing.len().min(DIFFERENCES_SHOWN)];
+            let detail = format!("{} lacks {} keys, such as {shown:?}", watch.label(), missing.len());
+            self.world().violation("a node that serves is filled", detail);
+        }
+    }
+
+    /// Waits until all running nodes list each other as healthy and hold the same. Returns how long that took;
+    /// when it took longer than `within`, that is a violation.
+    pub async fn converge(&self, within: Duration) -> Option<Duration> {
+        let took = self.wait_until(within, || self.unlike().is_none()).await;
+        if took.is_none()
+            && let Some(unlike) = self.unlike()
+        {
+            let detail = format!("not within {} s: {unlike}", within.as_secs());
+            self.world().violation("replicas are equal after healing", detail);
+        }
+        took
+    }
+
+    /// The first thing that keeps the nodes from being one.
+    fn unlike(&self) -> Option<String> {
+        let mut views = Vec::new();
+        self.with_running(|name, running| {
+            views.push((name.to_owned(), running.node.members(), running.node.digest()));
+        });
+        let (first, _, first_digest) = views.first()?;
+        for (name, members, digest) in &views {
+            let healthy = members.iter().filter(|member| member.state == MemberState::Healthy).count();
+            if healthy != views.len() || members.len() != views.len() {
+                let members = members.iter().map(|member| format!("{} {}", member.node, member.state));
+                return Some(format!("{name} sees {}", members.collect::<Vec<_>>().join(", ")));
+            }
+            if digest != first_digest {
+                return Some(format!("{name} and {first} differ: {}", self.differences()));
+            }
+        }
+        None
+    }
+
+    /// The keys that not all nodes hold alike, a few of them.
+    fn differences(&self) -> String {
+        let mut versions: BTreeMap<Bytes, BTreeMap<String, u64>> = BTreeMap::new();
+        let snapshots = self.snapshots();
+        for Snapshot { name, entries, .. } in &snapshots {
+            for (key, entry) in entries {
+                versions.entry(key.clone()).or_default().insert(name.clone(), entry.version());
+            }
+        }
+        let unlike = |held: &BTreeMap<String, u64>| {
+            held.len() != snapshots.len()
+                || held.values().any(|version| Some(version) != held.values().next())
+        };
+        let shown = versions.iter().filter(|(_, held)| unlike(held)).take(DIFFERENCES_SHOWN);
+        let shown = shown.map(|(key, held)| format!("{} is {held:x?}", show(key)));
+        shown.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Checks that the nodes, being equal, hold what they must: of each key the highest write that was not
+    /// flushed; the same at the doors as in the store.
+    ///
+    /// A write that died with its only holder cannot be demanded: after a crash it is enough that every node
+    /// holds what the books of the running incarnations say, which never go back.
+    pub fn check_outcome(&self) {
+        let crashed = self.lost_entries() > 0;
+        let ledger = self.ledger().lock();
+        let expected = ledger.expected();
+        self.with_running(|name, running| {
+            let now_ms = running.node.engine().now_ms();
+            let held: BTreeMap<_, _> = running.node.export().into_iter().collect();
+            let flushed = running.watch.replica(crate::check::Replica::flushed);
+            if flushed != ledger.flushed() && !crashed {
+                let detail = format!("{name}: {flushed} and not {}", ledger.flushed());
+                self.world().violation("a flush reaches every node", detail);
+            }
+            for (key, entry) in &held {
+                if let Err(broken) = ledger.recognise(key, entry) {
+                    self.world().violation(broken.rule, format!("{name}: {}", broken.detail));
+                }
+            }
+            let wanted = expected.iter().filter(|(key, _)| !crashed || held.contains_key(**key));
+            for (key, wanted) in wanted {
+                let face = held.get(*key).map(|entry| Face::at(entry, now_ms));
+                let lost_with_its_holder =
+                    crashed && face.is_some_and(|face| face.rank() < Face::of(wanted).rank());
+                if face != Some(Face::at(wanted, now_ms)) && !lost_with_its_holder {
+                    let detail = format!("{name}: {} is {face:?}, expected {wanted:?}", show(key));
+                    self.world().violation("the highest acknowledged write wins", detail);
+                }
+            }
+            for key in expected.keys() {
+                let shown = running.node.engine().get(key);
+                running.watch.shown(key, shown.as_ref());
+            }
+        });
+    }
+
+    /// Ends all nodes and checks that nothing of them goes on.
+    pub async fn end(&self) {
+        self.crash_all();
+        // Every task gets to the point where it notices, also those that wait for a connection to time out.
+        sleep(Duration::from_secs(60)).await;
+        // The network's own task remains.
+        let alive = Handle::current().metrics().num_alive_tasks();
+        if alive > 1 {
+            let detail = format!("{} tasks are alive a minute after all nodes were killed", alive - 1);
+            self.world().violation("no task outlives its node", detail);
+        }
+    }
+
+    fn snapshots(&self) -> Vec<Snapshot> {
+        let mut snapshots = Vec::new();
+        self.with_running(|name, running| {
+            let entries = running.node.export();
+            let mut versions = Xxh3::new();
+            for (key, entry) in &entries {
+                versions.update(&(key.len() as u64).to_le_bytes());
+                versions.update(key);
+                versions.update(&entry.version().to_le_bytes());
+            }
+            let (name, digest) = (name.to_owned(), running.node.digest());
+            snapshots.push(Snapshot { name, digest, versions: versions.digest(), entries });
+        });
+        snapshots
+    }
+
+    fn with_running(&self, mut look: impl FnMut(&str, &Running)) {
+        let members = self.shared.members.lock();
+        for running in members.iter().filter_map(|member| member.running.as_ref()) {
+            look(running.watch.label(), running);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the scenarios with nodes share: the beginning and the end.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rumour::Tuning;
+use tokio::time::sleep;
+
+use super::Figures;
+use crate::cluster::Cluster;
+use crate::net::LinkFaults;
+use crate::runner::World;
+use crate::workload::{Workload, WorkloadSettings};
+
+/// How often running nodes are looked into.
+const INSPECTION_PERIOD: Duration = Duration::from_secs(2);
+
+/// A cluster with parameters drawn from the seed, none of its nodes started.
+pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
+    let mut rng = world.rng("tuning");
+    // A third of the runs have queues so short that they overflow, which leaves the rest to sync.
+    let outbox_keys_limit = if rng.random_ratio(1, 3) { rng.random_range(1..=20) } else { 100_000 };
+    world.parameter("outbox_keys_limit", outbox_keys_limit);
+    Cluster::new(world.clone(), nodes, Tuning { outbox_keys_limit, ..Tuning::default() })
+}
+
+/// Makes the network bad in a way that is drawn from the seed.
+pub(super) fn draw_links(world: &World) {
+    let faults = LinkFaults::draw(&mut world.rng("links"));
+    world.parameter("links", faults);
+    world.network().set_faults(faults);
+}
+
+/// Sets clients to work in a way that is drawn from the seed.
+pub(super) fn draw_workload(cluster: &Cluster) -> (Workload, WorkloadSettings) {
+    let settings = WorkloadSettings::draw(&mut cluster.world().rng("workload"));
+    cluster.world().parameter("workload", settings);
+    (Workload::start(cluster, settings), settings)
+}
+
+/// Lets time pass and looks into the nodes all the while.
+pub(super) async fn pass(cluster: &Cluster, time: Duration) {
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(INSPECTION_PERIOD);
+        sleep(step).await;
+        cluster.inspect();
+        left -= step;
+    }
+}
+
+/// The second phase: stops the clients, heals everything, demands that the nodes become one and hold what they must,
+/// that this lasts, and that nothing of them outlives them.
+pub(super) async fn heal_and_check(
+    cluster: &Cluster,
+    workload: Workload,
+    settings: WorkloadSettings,
+) -> Figures {
+    let tally = workload.stop().await;
+    cluster.inspect();
+    cluster.heal();
+    let sync_interval = cluster.tuning().sync_interval;
+    let converged = cluster.converge(sync_interval * 3).await;
+    if converged.is_some() {
+        cluster.check_outcome();
+        // Until every expiry has taken effect everywhere and sync has run once more.
+        pass(cluster, Duration::from_millis(settings.ttl_ms_max) + sync_interval * 2).await;
+        cluster.converge(Duration::ZERO).await;
+        cluster.check_outcome();
+    }
+    let conflicts = cluster.conflicts();
+    let lost_from_memory = cluster.lost_entries();
+    cluster.end().await;
+    Figures {
+        acked_writes: tally.acked_writes,
+        acked_writes_during_cut: tally.acked_writes_by_side.iter().sum(),
+        acked_writes_by_side: tally.acked_writes_by_side,
+        refused_writes: tally.refused,
+        reads: tally.reads,
+        conflicts,
+        lost_from_memory,
+        converged_after_s: converged.map(|took| took.as_secs_f64()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Nodes that start one by one while clients write at those that are there; some leave again.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass};
+use super::{Evidence, Figures, Scenario, Script};
+use crate::cluster::node_name;
+use crate::runner::World;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "join",
+    summary: "nodes start one by one while clients write; one may leave and come back",
+    nodes_default: 5,
+    nodes_min: 2,
+    evidence: &[Evidence { what: "an acknowledged write", met: |report| report.figures.acked_writes > 0 }],
+    script: |world, nodes| -> Script { Box::pin(script(world, nodes)) },
+};
+
+async fn script(world: World, nodes: usize) -> Figures {
+    let cluster = draw_cluster(&world, nodes);
+    draw_links(&world);
+    let (workload, settings) = draw_workload(&cluster);
+    let mut rng = world.rng("joins");
+    for node in 0..nodes {
+        let held = cluster.held_by_all();
+        if let Err(error) = cluster.start(node).await {
+            world.violation("a node starts", format!("{}: {error}", node_name(node)));
+        }
+        if cluster.wait_until_serving(node).await {
+            cluster.check_filled(node, &held);
+        }
+        pass(&cluster, Duration::from_millis(rng.random_range(0..8_000))).await;
+    }
+    let leaves = nodes > 2 && rng.random();
+    world.parameter("one_leaves", leaves);
+    if leaves {
+        let node = rng.random_range(0..nodes);
+        // What it could not hand over is lost with it, which the books then allow for.
+        let _ = cluster.leave(node).await;
+        pass(&cluster, Duration::from_millis(rng.random_range(0..10_000))).await;
+        if let Err(error) = cluster.start(node).await {
+            world.violation("a node starts", format!("{}: {error}", node_name(node)));
+        }
+        cluster.wait_until_serving(node).await;
+    }
+    heal_and_check(&cluster, workload, settings).await
+}
