@@ -27,7 +27,7 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
             continue;
         };
         // Under pressure only those may take a place whose address is proven: forged ones cost nothing to send.
-        let crowded = shared.handshakes.available_permits() < shared.config.limits.handshakes_in_flight / 2;
+        let crowded = shared.handshakes.available_permits() < shared.limits.handshakes_in_flight / 2;
         if crowded && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
@@ -52,7 +52,7 @@ enum Failed {
 
 async fn greet(shared: &Arc<Shared>, incoming: Incoming) {
     let from = canonical(incoming.remote_address());
-    let timeout = shared.config.limits.handshake_timeout;
+    let timeout = shared.limits.handshake_timeout;
     let failed = match tokio::time::timeout(timeout, handshake(shared, incoming, from)).await {
         Ok(Ok(())) | Ok(Err(Failed::Gone)) => return,
         Ok(Err(failed)) => failed,
@@ -86,7 +86,9 @@ async fn handshake(shared: &Arc<Shared>, incoming: Incoming, from: SocketAddr) -
     let refused = |reason, why: String| Failed::Refused { reason, why };
     let (tls, note) =
         shared.tls.server().map_err(|error| refused(Reason::HandshakeFailed, error.to_string()))?;
-    let connecting = incoming.accept_with(Arc::new(crate::transport::server_config(&shared.config, tls)));
+    let mut config = shared.server.clone();
+    config.crypto = tls;
+    let connecting = incoming.accept_with(Arc::new(config));
     let connected = match connecting {
         Ok(connecting) => connecting.await,
         Err(error) => Err(error),
@@ -95,14 +97,12 @@ async fn handshake(shared: &Arc<Shared>, incoming: Incoming, from: SocketAddr) -
         Some((reason, why)) => refused(reason, why),
         None => Failed::Gone,
     })?;
-    let gone = |_| Failed::Gone;
-    let (tx, rx) = connection.accept_bi().await.map_err(gone)?;
+    let (tx, rx) = connection.accept_bi().await.map_err(|_| Failed::Gone)?;
     let (mut tx, mut rx) = (FrameSender::new(tx), shared.hello_receiver(rx, &connection));
     let hello = match hear::<Hello>(&mut rx).await.map_err(|_| Failed::Gone)? {
         Ok(hello) => hello,
         Err(error) => return Err(refused(Reason::BadHello, format!("its greeting cannot be read: {error}"))),
     };
-    let told = |reason, refusal| (reason, refusal);
     let verdict = decide(shared, &connection, &hello).await;
     if let Err((reason, refusal)) = verdict {
         return Err(Failed::Told { reason, refusal, connection, tx });
@@ -119,8 +119,8 @@ async fn handshake(shared: &Arc<Shared>, incoming: Incoming, from: SocketAddr) -
             return Ok(());
         }
         Err(None) => return Err(Failed::Gone),
-        Err(Some(NotTaken::Duplicate(_))) => told(None, duplicate()),
-        Err(Some(NotTaken::Full)) => told(
+        Err(Some(NotTaken::Duplicate(_))) => (None, duplicate()),
+        Err(Some(NotTaken::Full)) => (
             Some(Reason::NotAdmitted),
             Refusal::new(RefusalCode::Full, "this node has as many peers as it may"),
         ),

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 /// Serves `peer` until its connection is over, then takes it out of the table.
 pub(crate) async fn serve(shared: Arc<Shared>, peer: Peer, handler: Arc<dyn Handler>) {
     let serving = Arc::new(Serving {
-        request_units: Arc::new(Semaphore::new(units(shared.config.limits.request_bytes_per_peer))),
-        channels: Arc::new(Semaphore::new(shared.config.limits.channels_per_peer)),
+        request_units: Arc::new(Semaphore::new(units(shared.limits.request_bytes_per_peer))),
+        channels: Arc::new(Semaphore::new(shared.limits.channels_per_peer)),
         shared,
         peer,
         handler,
@@ -104,7 +104,7 @@ impl Serving {
             if mark != StreamKind::Gossip as u8 {
                 return self.unknown_kind(mark);
             }
-            rx.recv().await?.ok_or(StreamError::Frame(FrameError::Truncated))
+            rx.recv().await?.ok_or_else(|| self.missing())
         };
         match self.in_time(reading).await {
             Some(Ok(frame)) => {
@@ -167,12 +167,11 @@ impl Serving {
         &self,
         rx: &mut FrameReceiver,
     ) -> Result<(Frame, OwnedSemaphorePermit), StreamError> {
-        let truncated = || StreamError::Frame(FrameError::Truncated);
-        let bytes = rx.announced_bytes().await?.ok_or_else(truncated)?;
+        let bytes = rx.announced_bytes().await?.ok_or_else(|| self.missing())?;
         let wanted = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
         let closed = || StreamError::Closed("the transport is closing".to_owned());
         let permit = self.request_units.clone().acquire_many_owned(wanted).await.map_err(|_| closed())?;
-        let frame = rx.recv().await?.ok_or_else(truncated)?;
+        let frame = rx.recv().await?.ok_or_else(|| self.missing())?;
         Ok((frame, permit))
     }
 
@@ -188,11 +187,22 @@ impl Serving {
     }
 
     fn receiver(&self, stream: RecvStream, body_bytes_max: usize) -> FrameReceiver {
-        FrameReceiver::new(stream, body_bytes_max, self.shared.counters.clone(), self.peer.remote_addr())
+        FrameReceiver::new(
+            stream,
+            body_bytes_max,
+            Some(self.shared.counters.clone()),
+            self.peer.remote_addr(),
+        )
     }
 
     async fn in_time<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout(self.shared.config.limits.read_timeout, reading).await.ok()
+        tokio::time::timeout(self.shared.limits.read_timeout, reading).await.ok()
+    }
+
+    /// The stream ended in good order, only without the message it was for.
+    fn missing(&self) -> StreamError {
+        self.refuse(Reason::BadFrame, "its stream ended before the message");
+        FrameError::Truncated.into()
     }
 
     fn unknown_kind<T>(&self, mark: u8) -> Result<T, StreamError> {

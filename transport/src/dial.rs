@@ -62,7 +62,7 @@ impl Drop for Waiting<'_> {
 /// The peer at `addr`, dialed if need be.
 pub(crate) async fn dial(shared: &Arc<Shared>, addr: SocketAddr) -> Result<Peer, DialError> {
     let addr = canonical(addr);
-    let timeout = shared.config.limits.dial_timeout;
+    let timeout = shared.limits.dial_timeout;
     tokio::select! {
         biased;
         () = shared.ended.cancelled() => Err(DialError::Closed),
@@ -87,10 +87,9 @@ async fn dial_in_turn(shared: &Arc<Shared>, addr: SocketAddr) -> Result<Peer, Di
 
 async fn handshake(shared: &Arc<Shared>, addr: SocketAddr) -> Result<Peer, DialError> {
     let held = shared.addresses.hold(addr);
-    let config = crate::transport::client_config(&shared.config, shared.tls.client());
     let connecting = shared
         .endpoint
-        .connect_with(config, addr, SERVER_NAME)
+        .connect_with(shared.client.clone(), addr, SERVER_NAME)
         .map_err(|error| DialError::Address(error.to_string()))?;
     let lost = |error: &quinn::ConnectionError| {
         let (error, reason) = of_dial(error);

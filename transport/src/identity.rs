@@ -206,3 +206,7 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished_name.push(DnType::CommonName, name);
     distinguished_name
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

@@ -201,7 +201,7 @@ impl Peer {
     }
 
     fn receiver(&self, stream: quinn::RecvStream) -> FrameReceiver {
-        FrameReceiver::new(stream, MAX_BODY_BYTES, self.0.counters.clone(), self.0.info.addr)
+        FrameReceiver::new(stream, MAX_BODY_BYTES, Some(self.0.counters.clone()), self.0.info.addr)
     }
 
     pub(crate) fn connection(&self) -> &Connection {

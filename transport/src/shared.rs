@@ -1,6 +1,6 @@
 //! What all parts of one transport share, and what they do with it together.
 
-use crate::config::TransportConfig;
+use crate::config::Limits;
 use crate::connection::serve;
 use crate::datagram::{Addresses, Held};
 use crate::dial::Dialing;
@@ -23,7 +23,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Shared {
-    pub(crate) config: TransportConfig,
+    pub(crate) limits: Limits,
+    /// How a handshake is answered, but for the TLS part, which is made for each.
+    pub(crate) server: quinn::ServerConfig,
+    /// How a node dials.
+    pub(crate) client: quinn::ClientConfig,
     /// What this node says of itself.
     pub(crate) own: PeerInfo,
     pub(crate) endpoint: Endpoint,
@@ -59,9 +63,8 @@ impl Shared {
     pub(crate) fn take_up(self: &Arc<Self>, greeted: Greeted) -> Result<Peer, Option<NotTaken>> {
         let Greeted { connection, info, dialed, told, held } = greeted;
         let handler = self.handler().ok_or(None)?;
-        let version = self.tls.agreed_version(&connection).unwrap_or(self.config.protocol_version);
-        let limits = &self.config.limits;
-        let peer = Peer::new(info, connection, version, dialed, limits, &self.counters, &self.tasks);
+        let version = self.tls.agreed_version(&connection).ok_or(None)?;
+        let peer = Peer::new(info, connection, version, dialed, &self.limits, &self.counters, &self.tasks);
         self.links.take_up(&peer, told, &*handler).map_err(Some)?;
         let (shared, served) = (self.clone(), peer.clone());
         self.tasks.spawn(async move {
@@ -85,7 +88,7 @@ impl Shared {
     }
 
     pub(crate) fn hello_receiver(&self, stream: quinn::RecvStream, connection: &Connection) -> FrameReceiver {
-        FrameReceiver::new(stream, HELLO_BYTES_MAX, self.counters.clone(), connection.remote_address())
+        FrameReceiver::new(stream, HELLO_BYTES_MAX, None, connection.remote_address())
     }
 }
 

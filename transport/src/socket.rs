@@ -157,7 +157,7 @@ impl AsyncUdpSocket for CountingSocket {
                 add(&self.counters.bytes_out, bytes);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.full.store(true, Ordering::Release)
+                self.full.store(true, Ordering::Release);
             }
             Err(_) => {}
         }

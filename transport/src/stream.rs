@@ -22,7 +22,8 @@ pub struct FrameSender {
 pub struct FrameReceiver {
     stream: RecvStream,
     buffer: FrameBuffer,
-    counters: Arc<Counters>,
+    /// Where offences are counted, unless the reader does.
+    counters: Option<Arc<Counters>>,
     from: SocketAddr,
     /// The place among the peer's open channels that this stream takes up.
     place: Option<OwnedSemaphorePermit>,
@@ -109,7 +110,7 @@ impl FrameReceiver {
     pub(crate) fn new(
         stream: RecvStream,
         body_bytes_max: usize,
-        counters: Arc<Counters>,
+        counters: Option<Arc<Counters>>,
         from: SocketAddr,
     ) -> FrameReceiver {
         FrameReceiver { stream, buffer: FrameBuffer::new(body_bytes_max), counters, from, place: None }
@@ -186,7 +187,9 @@ impl FrameReceiver {
 
     fn counted<T>(&self, outcome: Result<T, FrameError>) -> Result<T, StreamError> {
         outcome.map_err(|error| {
-            self.counters.refuse(Reason::BadFrame, self.from, &error.to_string());
+            if let Some(counters) = &self.counters {
+                counters.refuse(Reason::BadFrame, self.from, &error.to_string());
+            }
             StreamError::Frame(error)
         })
     }

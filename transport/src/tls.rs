@@ -12,6 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
@@ -104,12 +105,12 @@ impl Protocols {
     }
 
     /// Why nothing in `theirs` will do, or `None` if something will.
-    fn judge<'a>(&self, theirs: impl Iterator<Item = &'a [u8]> + Clone) -> Option<Reason> {
-        if theirs.clone().any(|name| self.version(name).is_some()) {
+    fn judge(&self, theirs: &[&[u8]]) -> Option<Reason> {
+        if theirs.iter().any(|name| self.version(name).is_some()) {
             None
-        } else if theirs.clone().any(|name| name.starts_with(&self.cluster_prefix)) {
+        } else if theirs.iter().any(|name| name.starts_with(&self.cluster_prefix)) {
             Some(Reason::WrongVersion)
-        } else if theirs.clone().any(|name| name.starts_with(b"rumour/")) {
+        } else if theirs.iter().any(|name| name.starts_with(b"rumour/")) {
             Some(Reason::WrongCluster)
         } else {
             Some(Reason::ForeignProtocol)
@@ -117,10 +118,20 @@ impl Protocols {
     }
 }
 
-/// An error if `identity` cannot be used for TLS, or would not be accepted by peers that have the same authorities.
+/// An error if peers that trust the same authorities would not accept `identity`, in either role, at this time.
 pub(crate) fn check(identity: &Identity) -> Result<(), IdentityError> {
     let protocols = Protocols::new(&ClusterName::default(), PROTOCOL_VERSION);
-    Tls::new(identity, protocols, None).map(|_| ())
+    Tls::new(identity, protocols, None)?;
+    let now = DefaultTimeProvider.current_time().ok_or_else(|| unusable("the system has no time"))?;
+    let (leaf, intermediates) = identity.chain().split_first().ok_or(IdentityError::Certificate)?;
+    let anybody = ServerName::try_from(SERVER_NAME).map_err(unusable)?;
+    server_verifier(identity)?
+        .verify_server_cert(leaf, intermediates, &anybody, &[], now)
+        .map_err(|error| unusable(format!("as a server's certificate: {error}")))?;
+    client_verifier(identity)?
+        .verify_client_cert(leaf, intermediates, now)
+        .map_err(|error| unusable(format!("as a client's certificate: {error}")))?;
+    Ok(())
 }
 
 /// The node that the peer's certificate names. The handshake has verified the certificate.
@@ -129,7 +140,7 @@ pub(crate) fn certified_node(connection: &quinn::Connection) -> Option<NodeId> {
     named_node(chain.first()?)
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
     Arc::new(CryptoProvider {
         // AES-128 first: work per packet is what limits throughput, and it is the cheapest.
@@ -148,14 +159,11 @@ fn client(
     protocols: &Protocols,
     time: Arc<dyn TimeProvider>,
 ) -> Result<QuicClientConfig, IdentityError> {
-    let webpki = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider())
-        .build()
-        .map_err(unusable)?;
     let mut config = ClientConfig::builder_with_details(provider(), time)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(unusable)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyMember(webpki)))
+        .with_custom_certificate_verifier(Arc::new(server_verifier(identity)?))
         .with_client_auth_cert(identity.chain().to_vec(), identity.private_key())
         .map_err(unusable)?;
     config.alpn_protocols = protocols.names();
@@ -170,19 +178,25 @@ fn server(
     time: Arc<dyn TimeProvider>,
     resolver: Resolver,
 ) -> Result<ServerConfig, IdentityError> {
-    let webpki = WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider())
-        .build()
-        .map_err(unusable)?;
     let mut config = ServerConfig::builder_with_details(provider(), time)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(unusable)?
-        .with_client_cert_verifier(webpki)
+        .with_client_cert_verifier(client_verifier(identity)?)
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = protocols.names();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn server_verifier(identity: &Identity) -> Result<AnyMember, IdentityError> {
+    let builder = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider());
+    Ok(AnyMember(builder.build().map_err(unusable)?))
+}
+
+fn client_verifier(identity: &Identity) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+    WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider()).build().map_err(unusable)
 }
 
 fn roots(identity: &Identity) -> Result<Arc<RootCertStore>, IdentityError> {
@@ -253,7 +267,7 @@ struct Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let theirs: Vec<&[u8]> = hello.alpn().map_or_else(Vec::new, Iterator::collect);
-        if let Some(reason) = self.protocols.judge(theirs.iter().copied()) {
+        if let Some(reason) = self.protocols.judge(&theirs) {
             // A second ClientHello of one handshake repeats the first one's offer.
             let _ = self.note.set(reason);
         }
@@ -267,7 +281,8 @@ mod tests {
 
     fn judged(version: u16, theirs: &[&str]) -> Option<Reason> {
         let protocols = Protocols::new(&"prod".parse().unwrap(), version);
-        protocols.judge(theirs.iter().map(|name| name.as_bytes()))
+        let theirs: Vec<&[u8]> = theirs.iter().map(|name| name.as_bytes()).collect();
+        protocols.judge(&theirs)
     }
 
     #[test]

@@ -53,38 +53,42 @@ impl Transport {
     /// Nothing is left running.
     pub fn open(config: TransportConfig, handler: Arc<dyn Handler>) -> Result<Transport, OpenError> {
         config.limits.check()?;
-        let (counters, addresses, tasks) =
-            (Arc::new(Counters::default()), Arc::new(Addresses::default()), Tasks::default());
-        let Bound { socket, runtime, tls_time } = bind(&config, &tasks)?;
+        let (counters, addresses, tasks) = <(Arc<Counters>, Arc<Addresses>, Tasks)>::default();
+        let bound = bind(&config.binding, config.limits.socket_buffer_bytes, &tasks)?;
         let protocols = Protocols::new(&config.cluster, config.protocol_version);
-        let tls = Tls::new(&config.identity, protocols, tls_time)?;
-        let socket =
-            CountingSocket::new(socket, counters.clone(), addresses.clone()).map_err(OpenError::Socket)?;
+        let tls = Tls::new(&config.identity, protocols, bound.tls_time)?;
+        let socket = CountingSocket::new(bound.socket, counters.clone(), addresses.clone())
+            .map_err(OpenError::Socket)?;
         let port = socket.local_addr().map_err(OpenError::Socket)?.port();
 
-        let (server, _) = tls.server()?;
+        let streams = Arc::new(stream_config(&config.limits));
+        let server = server_config(tls.server()?.0, &streams, &config);
         let endpoint = Endpoint::new_with_abstract_socket(
             endpoint_config(&config.identity),
-            Some(server_config(&config, server)),
+            Some(server.clone()),
             socket.clone(),
-            runtime,
+            bound.runtime,
         )
         .map_err(OpenError::Socket)?;
-        let limits = &config.limits;
+        // The binding is not kept: it would hold the socket open after the transport's end.
+        let own = config.info(port);
+        let limits = config.limits;
         let shared = Arc::new(Shared {
-            own: config.info(port),
-            links: Links::new(config.identity.node().clone(), limits.peers, limits.dial_timeout),
+            links: Links::new(own.node.clone(), limits.peers, limits.dial_timeout),
             handshakes: Arc::new(Semaphore::new(limits.handshakes_in_flight)),
+            client: client_config(tls.client(), &streams),
             dialing: Dialing::default(),
             ended: CancellationToken::new(),
             handler: Mutex::new(Some(handler)),
+            own,
+            server,
             endpoint,
             socket,
             tls,
             addresses,
             counters,
             tasks,
-            config,
+            limits,
         });
         shared.tasks.spawn(accept(shared.clone()));
         Ok(Transport(Arc::new(Owner(shared))))
@@ -166,18 +170,20 @@ impl fmt::Debug for Transport {
     }
 }
 
-struct Bound {
-    socket: Arc<dyn AsyncUdpSocket>,
-    runtime: Arc<dyn Runtime>,
-    tls_time: Option<Arc<dyn TimeProvider>>,
+/// A binding, opened.
+pub(crate) struct Bound {
+    pub(crate) socket: Arc<dyn AsyncUdpSocket>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    /// The system's, if there is none.
+    pub(crate) tls_time: Option<Arc<dyn TimeProvider>>,
 }
 
-fn bind(config: &TransportConfig, tasks: &Tasks) -> Result<Bound, OpenError> {
+pub(crate) fn bind(binding: &Binding, buffer_bytes: usize, tasks: &Tasks) -> Result<Bound, OpenError> {
     let tracked = |inner| Arc::new(TrackedRuntime { inner, tasks: tasks.clone() });
-    Ok(match &config.binding {
+    Ok(match binding {
         Binding::Udp(addr) => {
             let runtime = tracked(Arc::new(quinn::TokioRuntime));
-            let socket = open_udp(*addr, config.limits.socket_buffer_bytes, &*runtime)?;
+            let socket = open_udp(*addr, buffer_bytes, &*runtime)?;
             Bound { socket, runtime, tls_time: None }
         }
         Binding::Custom { socket, runtime, tls_time, .. } => Bound {
@@ -201,10 +207,13 @@ fn endpoint_config(identity: &Identity) -> EndpointConfig {
     config
 }
 
-/// How one handshake is answered.
-pub(crate) fn server_config(config: &TransportConfig, tls: Arc<QuicServerConfig>) -> quinn::ServerConfig {
+fn server_config(
+    tls: Arc<QuicServerConfig>,
+    streams: &Arc<quinn::TransportConfig>,
+    config: &TransportConfig,
+) -> quinn::ServerConfig {
     let mut server = quinn::ServerConfig::with_crypto(tls);
-    server.transport_config(Arc::new(stream_config(&config.limits)));
+    server.transport_config(streams.clone());
     // Nodes do not move; whoever comes from another address dials anew.
     server.migration(false);
     server.max_incoming(config.limits.handshakes_in_flight);
@@ -216,10 +225,9 @@ pub(crate) fn server_config(config: &TransportConfig, tls: Arc<QuicServerConfig>
     server
 }
 
-/// How a node dials.
-pub(crate) fn client_config(config: &TransportConfig, tls: Arc<QuicClientConfig>) -> quinn::ClientConfig {
+fn client_config(tls: Arc<QuicClientConfig>, streams: &Arc<quinn::TransportConfig>) -> quinn::ClientConfig {
     let mut client = quinn::ClientConfig::new(tls);
-    client.transport_config(Arc::new(stream_config(&config.limits)));
+    client.transport_config(streams.clone());
     client.token_store(Arc::new(NoneTokenStore));
     client
 }

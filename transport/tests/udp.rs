@@ -27,12 +27,4 @@ macro_rules! case {
         }
     };
 }
-case!(a_request_brings_a_reply);
-case!(many_requests_run_at_once);
-case!(a_refused_request_says_why);
-case!(a_request_without_reply_times_out);
-case!(frames_up_to_the_limit_pass);
-case!(gossip_passes_by_datagram_and_by_stream);
-case!(gossip_never_waits);
-case!(a_channel_keeps_order_both_ways);
-case!(a_frame_given_up_is_no_end_of_stream);
+rumour_transport::contract_cases!(case);
