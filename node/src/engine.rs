@@ -12,6 +12,7 @@ use rumour_transport::NodeId;
 use crate::clock::NodeClock;
 use crate::counters::Counters;
 use crate::error::WriteError;
+use crate::membership::MemberState;
 use crate::replication::Fanout;
 use crate::status::{Status, StatusSource};
 use crate::store::{Applied, Decision, Store};
@@ -57,6 +58,15 @@ impl Phase {
 
     pub(crate) fn is_serving(&self) -> bool {
         self.0.load(Ordering::Acquire) == Self::SERVING
+    }
+
+    /// The node's own state as its users see it.
+    pub(crate) fn state(&self) -> MemberState {
+        match self.0.load(Ordering::Acquire) {
+            Self::JOINING => MemberState::Joining,
+            Self::SERVING => MemberState::Healthy,
+            _ => MemberState::Leaving,
+        }
     }
 
     fn check(&self) -> Result<(), WriteError> {

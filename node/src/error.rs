@@ -60,7 +60,7 @@ pub enum NodeError {
     Gossip(String),
     /// The node left, but this many of its latest writes were not acknowledged by any peer in time.
     #[error(
-        "left with {keys} keys that no peer had acknowledged; they are lost unless a peer has them already"
+        "left with {keys} keys that no peer had acknowledged: they are lost if this node was the only one to have them"
     )]
     Unacknowledged {
         /// Keys still queued for the peer that was furthest behind.

@@ -121,7 +121,7 @@ impl StatusSource {
             node: engine.node.clone(),
             cluster: self.cluster.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: if engine.phase.is_serving() { MemberState::Healthy } else { MemberState::Joining },
+            state: engine.phase.state(),
             uptime_s: 0.0,
             keys: engine.store.len() as u64,
             tombstones: engine.store.tombstones() as u64,

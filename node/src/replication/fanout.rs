@@ -81,6 +81,11 @@ impl Fanout {
         self.queues.read().values().map(|queue| queue.outbox.lock().len()).sum()
     }
 
+    /// Keys queued for the peer that is furthest behind.
+    pub(crate) fn most_queued(&self) -> usize {
+        self.queues.read().values().map(|queue| queue.outbox.lock().len()).max().unwrap_or(0)
+    }
+
     /// Keys queued for one peer.
     pub(crate) fn queued_for(&self, peer: &NodeId) -> usize {
         self.queues.read().get(peer).map_or(0, |queue| queue.outbox.lock().len())

@@ -144,7 +144,7 @@ impl Runtime {
             kind::PROBE => Ok(Bytes::new()),
             kind::GREET => {
                 let greeting: Greeting = decode(body)?;
-                self.greeted_by(from, greeting);
+                self.greeted_by(from, &greeting);
                 encode(&self.greeting())
             }
             kind::SYNC => {

@@ -23,7 +23,7 @@ impl Runtime {
                 biased;
                 ended = &mut ended => {
                     let reason = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
-                    self.fail(NodeError::Gossip(reason));
+                    self.fail(&NodeError::Gossip(reason));
                     return;
                 }
                 _ = tick.tick() => {}

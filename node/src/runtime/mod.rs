@@ -32,7 +32,7 @@ use crate::engine::EngineState;
 use crate::env::Observer;
 use crate::error::NodeError;
 use crate::events::{Event, Events};
-use crate::membership::{DialPlan, Joining, Member, MemberState, View};
+use crate::membership::{DialPlan, Joining, Member, View};
 
 /// Everything the tasks of one node share.
 pub(crate) struct Runtime {
@@ -115,14 +115,13 @@ impl Runtime {
     }
 
     pub(crate) fn members(&self) -> Vec<Member> {
-        let state = if self.engine.phase.is_serving() { MemberState::Healthy } else { MemberState::Joining };
         let mut members: Vec<Member> = self.view.lock().peers().collect();
         members.push(Member {
             node: self.me.node.clone(),
             addr: self.me.addr,
             incarnation: self.me.incarnation,
             started_ms: self.me.started_ms,
-            state,
+            state: self.engine.phase.state(),
         });
         members.sort_by(|a, b| a.node.cmp(&b.node));
         members

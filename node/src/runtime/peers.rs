@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumour_transport::{DialError, NodeId, Peer, PeerInfo, RefusalCode, codec};
+use rumour_transport::{DialError, NodeId, Peer, PeerInfo, RefusalCode, Transport, codec};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Runtime, Seed};
@@ -14,6 +14,8 @@ use crate::message::{Greeting, kind};
 use crate::replication;
 
 const DIAL_TICK: Duration = Duration::from_millis(250);
+/// Pause before a connection whose replication channel broke is closed, so that a lasting fault does not spin.
+const CHANNEL_PAUSE: Duration = Duration::from_secs(1);
 const GREET_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a refused newcomer has to stop before it is taken for a twin.
 const TWIN_PATIENCE: Duration = Duration::from_secs(3);
@@ -77,11 +79,13 @@ impl Runtime {
         let Some(transport) = self.transport() else { return Vec::new() };
         let mut addrs: Vec<SocketAddr> = self.seeds.iter().filter_map(|seed| *seed.addr.lock()).collect();
         addrs.extend(self.view.lock().unconnected());
+        addrs.retain(|addr| transport.peer_at(*addr).is_none());
+        // A join waits for greetings, so it dials where a connection stands already but no greeting came.
         addrs.extend(self.joining.lock().pending());
+        let own = self.own_addrs.lock();
+        addrs.retain(|addr| !own.contains(addr));
         addrs.sort_unstable();
         addrs.dedup();
-        let own = self.own_addrs.lock();
-        addrs.retain(|addr| !own.contains(addr) && transport.peer_at(*addr).is_none());
         addrs
     }
 
@@ -138,7 +142,7 @@ impl Runtime {
     fn meet_twin(&self, other: &PeerInfo) {
         let later = (other.started_ms, other.incarnation) < (self.me.started_ms, self.me.incarnation);
         if later || !self.engine.phase.is_serving() {
-            self.fail(NodeError::NameTaken { name: self.me.node.clone(), addr: other.addr });
+            self.fail(&NodeError::NameTaken { name: self.me.node.clone(), addr: other.addr });
         }
     }
 
@@ -147,7 +151,7 @@ impl Runtime {
     fn name_refused(&self, by: SocketAddr, holder: &str) {
         let holder: SocketAddr = holder.parse().unwrap_or(by);
         if !self.engine.phase.is_serving() || holder == by {
-            self.fail(NodeError::NameTaken { name: self.me.node.clone(), addr: holder });
+            self.fail(&NodeError::NameTaken { name: self.me.node.clone(), addr: holder });
         } else {
             self.joining.lock().learn([holder]);
         }
@@ -165,7 +169,7 @@ impl Runtime {
         match greeting {
             Ok(greeting) => {
                 self.joining.lock().heard(dialed);
-                self.greeted_by(peer.info(), greeting);
+                self.greeted_by(peer.info(), &greeting);
             }
             Err(error) => {
                 tracing::debug!(peer = %peer.info().node, error, "greeting failed");
@@ -176,7 +180,7 @@ impl Runtime {
 
     /// This node's part of a greeting.
     pub(super) fn greeting(&self) -> Greeting {
-        let members = self.transport().map(|transport| transport.peers()).unwrap_or_default();
+        let members = self.transport().map(Transport::peers).unwrap_or_default();
         let members = members.iter().map(Peer::info).map(|info| (info.node.clone(), info.addr));
         Greeting {
             clock: self.engine.clock.send_time(),
@@ -187,7 +191,7 @@ impl Runtime {
     }
 
     /// Takes a peer's part of a greeting in.
-    pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: Greeting) {
+    pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: &Greeting) {
         self.engine.follow(greeting.clock, greeting.flushed);
         {
             let mut joining = self.joining.lock();
@@ -216,6 +220,9 @@ impl Runtime {
         self.spawn(async move {
             if let Err(error) = replication::send(&engine, &link).await {
                 tracing::debug!(peer = %link.info().node, error, "replication to a peer ended");
+                // The connection may be well while its channel is not: only a new one has a new channel.
+                sleep(CHANNEL_PAUSE).await;
+                link.close("the replication channel broke");
             }
         });
         self.kick_sync(&info.node);

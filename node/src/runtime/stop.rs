@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rumour_transport::{Peer, Transport};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Outcome, Runtime};
@@ -18,7 +19,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Runtime {
     /// Stops because of `error`: no more writes, no more gossip; whoever waits learns why.
-    pub(super) fn fail(&self, error: NodeError) {
+    pub(super) fn fail(&self, error: &NodeError) {
         self.engine.phase.close();
         let first = self.outcome.send_if_modified(|outcome| {
             let running = matches!(outcome, Outcome::Joining | Outcome::Serving);
@@ -63,22 +64,22 @@ impl Runtime {
         }
     }
 
-    /// Waits until connected peers have acknowledged what is queued for them; gives how many keys remain.
+    /// Waits until connected peers have acknowledged what is queued for them; gives how many keys none of them has.
     async fn drain(&self) -> usize {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         loop {
-            let peers = self.transport().map(|transport| transport.peers()).unwrap_or_default();
-            let queued =
-                peers.iter().map(|peer| self.engine.fanout.queued_for(&peer.info().node)).max().unwrap_or(0);
-            if queued == 0 || Instant::now() >= deadline {
-                return queued;
+            let peers = self.transport().map(Transport::peers).unwrap_or_default();
+            let queued = |peer: &Peer| self.engine.fanout.queued_for(&peer.info().node);
+            if peers.iter().all(|peer| queued(peer) == 0) || Instant::now() >= deadline {
+                let best = peers.iter().map(queued).min();
+                return best.unwrap_or_else(|| self.engine.fanout.most_queued());
             }
             sleep(DRAIN_TICK).await;
         }
     }
 
     async fn say_goodbye(&self) {
-        let peers = self.transport().map(|transport| transport.peers()).unwrap_or_default();
+        let peers = self.transport().map(Transport::peers).unwrap_or_default();
         let mut goodbyes = tokio::task::JoinSet::new();
         for peer in peers {
             goodbyes.spawn(async move { peer.request(kind::GOODBYE, Bytes::new(), GOODBYE_TIMEOUT).await });

@@ -103,7 +103,7 @@ impl Slot {
     }
 
     pub(super) fn expire_all(&mut self, now_ms: u64, mut expired: impl FnMut(&[u8], &Entry)) {
-        for record in self.records.iter_mut() {
+        for record in &mut self.records {
             if record.entry.expire(now_ms) {
                 self.live -= 1;
                 expired(&record.key, &record.entry);

@@ -80,6 +80,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    // Each case walks all slots after each step.
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
     #[test]
     fn cells_and_counts_follow_every_change(steps in prop::collection::vec(step(), 1..80)) {
         let (store, mut minter, mut remote) =
