@@ -37,13 +37,23 @@ pub(super) fn turn_away(stream: &TcpStream) {
     let _ = SockRef::from(stream).send(b"-ERR max number of clients reached\r\n");
 }
 
-/// A connection's entry in the list of clients; leaves it when the task ends, however it ends.
-struct Listed {
+/// A connection's entry in the list of clients; leaves it when its task ends, however it ends.
+pub(super) struct Admitted {
     door: Arc<Door>,
     client: Arc<Client>,
 }
 
-impl Drop for Listed {
+impl Admitted {
+    pub(super) fn new(door: &Arc<Door>, stream: &TcpStream, peer: SocketAddr) -> Self {
+        let local = stream.local_addr().unwrap_or(door.local_addr);
+        let client = door.clients.add(peer, local, Instant::now());
+        RedisStats::add(&door.stats.connections, 1);
+        RedisStats::add(&door.stats.connections_open, 1);
+        Self { door: Arc::clone(door), client }
+    }
+}
+
+impl Drop for Admitted {
     fn drop(&mut self) {
         self.door.clients.remove(self.client.id);
         self.door.stats.close_one();
@@ -51,13 +61,10 @@ impl Drop for Listed {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(door: Arc<Door>, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
-    let local = stream.local_addr().unwrap_or(door.local_addr);
-    let client = door.clients.add(peer, local, Instant::now());
-    RedisStats::add(&door.stats.connections_open, 1);
-    let listed = Listed { door: Arc::clone(&door), client: Arc::clone(&client) };
-    if let Err(error) = converse(Session::new(door, client), stream, &stop).await {
-        tracing::trace!(client = listed.client.id, %error, "a Redis connection broke");
+pub(super) async fn serve(admitted: Admitted, stream: TcpStream, stop: CancellationToken) {
+    let session = Session::new(Arc::clone(&admitted.door), Arc::clone(&admitted.client));
+    if let Err(error) = converse(session, stream, &stop).await {
+        tracing::trace!(client = admitted.client.id, %error, "a Redis connection broke");
     }
 }
 

@@ -36,6 +36,7 @@ pub use stats::RedisStats;
 
 use crate::engine::Engine;
 use clients::Clients;
+use connection::Admitted;
 
 /// The version of Redis that clients are told, so that they use what this door can do.
 const REDIS_VERSION: &str = "7.4.0";
@@ -152,8 +153,8 @@ fn admit(
         connection::turn_away(&stream);
         return;
     }
-    RedisStats::add(&door.stats.connections, 1);
-    connections.spawn(connection::serve(Arc::clone(door), stream, peer, stop.clone()));
+    let admitted = Admitted::new(door, &stream, peer);
+    connections.spawn(connection::serve(admitted, stream, stop.clone()));
 }
 
 /// Binds and runs a door.

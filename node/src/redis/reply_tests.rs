@@ -37,11 +37,16 @@ fn both_protocols_read_the_simple_types() {
             format!(":{text}\r\n").as_bytes()
         );
     }
-    assert_eq!(resp2(|reply| reply.ok()), Frame2::SimpleString(b"OK".to_vec()));
+    let pair = write(Protocol::Resp3, |reply| {
+        reply.ok();
+        reply.null();
+    });
+    assert_eq!(&pair[..], b"+OK\r\n_\r\n");
+    assert_eq!(resp2(|reply| reply.simple("OK")), Frame2::SimpleString(b"OK".to_vec()));
     assert_eq!(resp2(|reply| reply.bulk([0, 13, 10, 255])), Frame2::BulkString(vec![0, 13, 10, 255]));
     assert_eq!(resp2(|reply| reply.bulk("")), Frame2::BulkString(Vec::new()));
     assert_eq!(resp2(|reply| reply.bulk_or_null(None::<&str>)), Frame2::Null);
-    assert_eq!(resp3(|reply| reply.null()), Frame3::Null);
+    assert_eq!(resp3(|reply| reply.bulk_or_null(None::<&str>)), Frame3::Null);
     assert_eq!(resp2(|reply| reply.error("ERR no\r\n+OK")), Frame2::Error("ERR no  +OK".into()));
 }
 

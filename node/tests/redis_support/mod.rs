@@ -1,8 +1,9 @@
 //! A Redis door on a real node, a client that shows raw replies, and a real Redis to compare with.
 
 #![allow(dead_code, reason = "every test file uses a part")]
+#![allow(clippy::disallowed_methods, reason = "real time, real processes: nothing is simulated here")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -70,8 +71,7 @@ impl Drop for Door {
 
 /// A blocking connection that shows replies as they were sent.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    unread: Vec<u8>,
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 impl Client {
@@ -79,7 +79,7 @@ impl Client {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { stream: BufReader::with_capacity(64 * 1024, stream) }
     }
 
     /// Sends words parted by spaces and returns the reply.
@@ -88,28 +88,22 @@ impl Client {
     }
 
     pub(crate) fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Reply {
-        self.stream.write_all(&encode(args)).unwrap();
+        self.send(&encode(args));
         self.reply()
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.stream.get_mut().write_all(bytes).unwrap();
     }
 
     /// The next reply.
     pub(crate) fn reply(&mut self) -> Reply {
-        let mut chunk = vec![0; 64 * 1024];
-        loop {
-            let mut rest = &self.unread[..];
-            if let Some(reply) = Reply::read(&mut rest) {
-                let length = self.unread.len() - rest.len();
-                self.unread.drain(..length);
-                return reply;
-            }
-            let read = self.stream.read(&mut chunk).expect("a reply within the time");
-            assert!(read > 0, "closed instead of replying; unread: {}", self.unread.escape_ascii());
-            self.unread.extend_from_slice(&chunk[..read]);
-        }
+        Reply::read(&mut self.stream)
+    }
+
+    /// Whether the other side has closed and nothing is left to read. Waits for it.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.stream.read(&mut [0]).unwrap() == 0
     }
 }
 
@@ -125,32 +119,28 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// Takes a whole reply from the front. `None`: not all of it is there. Panics when it is malformed.
-    fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
-        let (line, mut rest) = (&bytes[..end], &bytes[end + 2..]);
-        let line = String::from_utf8(line.to_vec()).expect("lines are text");
+    /// Reads a reply. Panics when it is malformed or does not come.
+    fn read(stream: &mut impl BufRead) -> Self {
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("a reply within the time");
+        let line = line.strip_suffix("\r\n").expect("a whole line").to_owned();
         let kind = line.chars().next().expect("a type");
         let number = || line[1..].parse::<i64>().expect("a number");
-        let reply = match kind {
+        match kind {
             '+' | '-' | '_' | ':' => Self::Line(line),
             '$' | '*' if number() == -1 => Self::Line(line),
             '$' | '=' => {
-                let length = usize::try_from(number()).unwrap();
-                let text = rest.get(..length)?.escape_ascii().to_string();
-                assert_eq!(rest.get(length..length + 2)?, b"\r\n");
-                rest = &rest[length + 2..];
-                Self::Text(kind, text)
+                let mut text = vec![0; usize::try_from(number()).unwrap() + 2];
+                stream.read_exact(&mut text).expect("a whole string");
+                let text = text.strip_suffix(b"\r\n").expect("a line end");
+                Self::Text(kind, text.escape_ascii().to_string())
             }
             '*' | '~' | '%' => {
                 let count = number() * if kind == '%' { 2 } else { 1 };
-                let items = (0..count).map(|_| Self::read(&mut rest)).collect::<Option<_>>()?;
-                Self::Many(kind, items)
+                Self::Many(kind, (0..count).map(|_| Self::read(stream)).collect())
             }
             _ => panic!("no reply: {line}"),
-        };
-        *bytes = rest;
-        Some(reply)
+        }
     }
 
     /// The number, if it is one.
@@ -194,7 +184,7 @@ pub(crate) fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut client = Client::connect(addr);
     client.send(bytes);
     // The other side may have closed already.
-    let _ = client.stream.shutdown(std::net::Shutdown::Write);
+    let _ = client.stream.get_ref().shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     let _ = client.stream.read_to_end(&mut answer);
     answer
@@ -237,6 +227,17 @@ impl Drop for RealRedis {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Waits until something holds that another task brings about.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not within ten seconds: {what}");
 }
 
 /// Memory of this process, in bytes.

@@ -40,14 +40,15 @@ pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
             }
             count = wanted.min(SCAN_COUNT_LIMIT);
         } else if option.eq_ignore_ascii_case(b"type") {
-            // Every value is a string; a walk over any other type finds nothing.
+            // Every value is a string: a walk over any other type ends at once.
             of_our_type = value.eq_ignore_ascii_case(b"string");
         } else {
             return Err(CommandError::Syntax);
         }
     }
-    let (next, mut keys) = session.door.engine.scan(cursor, count);
-    keys.retain(|key| of_our_type && fits(pattern, key));
+    let (next, mut keys) =
+        if of_our_type { session.door.engine.scan(cursor, count) } else { (0, Vec::new()) };
+    keys.retain(|key| fits(pattern, key));
     reply.array(2);
     reply.bulk(next.to_string());
     reply.array(keys.len());
