@@ -14,19 +14,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::SmallRng;
-use rumour::{ClusterKey, Engine, Environment, Node, NodeError, Tuning, WallClock};
-use rumour_transport::Binding;
+use rumour::{Cache, ClusterKey, Engine, Environment, Node, NodeError, Tuning, WallClock};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::{Ledger, Watch};
 use crate::clock::SimClock;
-use crate::net::{FixedTime, SimRuntime, node_address};
+use crate::net::node_address;
 use crate::runner::World;
 
 /// How many nodes everybody is told to begin with.
 const SEEDS: usize = 3;
 /// How often something that is waited for is looked at.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(25);
 
 /// The nodes of one run. Cheap to clone; all clones are the same cluster.
 ///
@@ -62,7 +61,6 @@ struct Member {
 struct Running {
     node: Node,
     watch: Arc<Watch>,
-    quic: Arc<SimRuntime>,
 }
 
 impl WallClock for SimClock {
@@ -73,7 +71,7 @@ impl WallClock for SimClock {
 
 impl Cluster {
     /// As many nodes, none of them started.
-    pub fn new(world: World, nodes: usize, tuning: Tuning) -> Self {
+    pub fn new(world: World, nodes: usize, tuning: Tuning, writers: Writers) -> Self {
         let mut rng = world.rng("cluster");
         let clock = || world.clock();
         let member = |_| Member { clock: clock(), starts: 0, running: None };
@@ -84,7 +82,7 @@ impl Cluster {
             world,
             nodes,
             tuning,
-            ledger: Arc::new(Mutex::new(Ledger::new())),
+            ledger: Arc::new(Mutex::new(Ledger::new(writers))),
             members,
             rng: Mutex::new(rng),
             sides: Mutex::new(None),
@@ -130,19 +128,13 @@ impl Cluster {
         shared.world.trace().note(format_args!("start {name}, start number {starts}"));
         let socket = shared.world.network().bind(address);
         let socket = socket.map_err(|error| NodeError::Transport(format!("{address}: {error}")))?;
-        let quic = Arc::new(SimRuntime::default());
         let label = format!("{name}#{starts}");
         let watch = Arc::new(Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone()));
         let environment = Environment {
             wall: Arc::new(clock),
             observer: Some(watch.clone()),
             seed: Some(shared.rng.lock().random()),
-            binding: Some(Binding::Custom {
-                socket: Arc::new(socket),
-                runtime: quic.clone(),
-                tls_time: Arc::new(FixedTime),
-                quinn_time: Arc::new(FixedTime),
-            }),
+            binding: Some(socket.into_binding()),
         };
         let mut builder = Node::builder()
             .name(name)
@@ -154,7 +146,7 @@ impl Cluster {
             builder = builder.seed(node_address(seed).to_string());
         }
         let node_started = builder.launch().await?;
-        shared.members.lock()[node].running = Some(Running { node: node_started, watch, quic });
+        shared.members.lock()[node].running = Some(Running { node: node_started, watch });
         Ok(())
     }
 
@@ -191,6 +183,11 @@ impl Cluster {
         self.shared.members.lock()[node].running.as_ref().map(|running| running.node.engine())
     }
 
+    /// The cache of a node, while it runs.
+    pub fn cache(&self, node: usize) -> Option<Cache> {
+        self.shared.members.lock()[node].running.as_ref().map(|running| running.node.cache())
+    }
+
     /// The wall clock of a node; it outlives restarts.
     pub fn clock(&self, node: usize) -> SimClock {
         self.shared.members.lock()[node].clock.clone()
@@ -213,7 +210,6 @@ impl Cluster {
         self.world().trace().note(format_args!("crash {}", running.watch.label()));
         self.world().network().kill(self.address(node));
         running.watch.end();
-        running.quic.kill();
         *self.shared.lost_entries.lock() += running.watch.replica(|replica| replica.entries().len()) as u64;
     }
 
@@ -224,10 +220,9 @@ impl Cluster {
     pub async fn leave(&self, node: usize) -> Result<(), NodeError> {
         let Some(running) = self.take(node) else { return Ok(()) };
         self.world().trace().note(format_args!("{} leaves", running.watch.label()));
-        let Running { node, watch, quic } = running;
+        let Running { node, watch } = running;
         let left = node.leave().await;
         watch.end();
-        quic.kill();
         if left.is_err() {
             *self.shared.lost_entries.lock() += watch.replica(|replica| replica.entries().len()) as u64;
         }
@@ -332,6 +327,16 @@ impl Cluster {
         };
         timeout(within, held).await.ok().map(|()| started.elapsed())
     }
+}
+
+/// Who writes to the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Only [`Workload`](crate::workload::Workload), which says what it writes and never writes a value twice: any
+    /// other value is a violation.
+    Workload,
+    /// Anybody, with any values.
+    Anyone,
 }
 
 /// How a cut separates two groups.

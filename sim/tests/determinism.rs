@@ -11,14 +11,14 @@ use rumour_sim::scenario;
 
 rumour_sim::entropy_hook!();
 
-fn hash_in_this_process(seed: u64) -> String {
-    let network = scenario::find("network").unwrap();
-    network.run(network.nodes_default, Settings::new(seed)).unwrap().trace_hash
+fn hash_in_this_process(name: &str, seed: u64) -> String {
+    let scenario = scenario::find(name).unwrap();
+    scenario.run(scenario.nodes_default, Settings::new(seed)).unwrap().trace_hash
 }
 
-fn hash_in_another_process(seed: u64) -> String {
+fn hash_in_another_process(name: &str, seed: u64) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_rumour-sim"))
-        .args(["run", "network", "--json", "--seed", &seed.to_string()])
+        .args(["run", name, "--json", "--seed", &seed.to_string()])
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -26,19 +26,30 @@ fn hash_in_another_process(seed: u64) -> String {
     report["trace_hash"].as_str().unwrap().to_owned()
 }
 
+fn assert_repeats(name: &str, seed: u64) {
+    let hash = hash_in_another_process(name, seed);
+    assert_eq!(hash, hash_in_another_process(name, seed), "two processes, {name}, seed {seed}");
+    assert_eq!(hash, hash_in_this_process(name, seed), "this process and another, {name}, seed {seed}");
+    assert_eq!(hash, hash_in_this_process(name, seed), "twice in this process, {name}, seed {seed}");
+}
+
 #[test]
 fn one_seed_gives_one_trace_in_one_process_and_in_two() {
     for seed in 0..4 {
-        let hash = hash_in_another_process(seed);
-        assert_eq!(hash, hash_in_another_process(seed), "two processes, seed {seed}");
-        assert_eq!(hash, hash_in_this_process(seed), "this process and another, seed {seed}");
-        assert_eq!(hash, hash_in_this_process(seed), "twice in this process, seed {seed}");
+        assert_repeats("network", seed);
+    }
+}
+
+#[test]
+fn the_same_holds_with_real_nodes() {
+    for name in ["partition", "crash", "join"] {
+        assert_repeats(name, 7);
     }
 }
 
 #[test]
 fn different_seeds_give_different_traces() {
-    let mut hashes: Vec<_> = (0..8).map(hash_in_this_process).collect();
+    let mut hashes: Vec<_> = (0..8).map(|seed| hash_in_this_process("network", seed)).collect();
     hashes.sort();
     hashes.dedup();
     assert_eq!(hashes.len(), 8);

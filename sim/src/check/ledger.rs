@@ -6,10 +6,12 @@ use bytes::Bytes;
 use rumour_crdt::{Body, Dot, Entry, Stamp};
 
 use super::{Broken, Checked, Face, require, show};
+use crate::cluster::Writers;
 
 /// Everything that was ever written in one run. Nothing is forgotten when a node is.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    writers: Writers,
     /// Which key each value was meant for. Workloads never write a value twice.
     issued: BTreeMap<Bytes, Bytes>,
     minted: BTreeMap<Dot, Minted>,
@@ -23,8 +25,8 @@ struct Minted {
 }
 
 impl Ledger {
-    pub(crate) fn new() -> Self {
-        Self { issued: BTreeMap::new(), minted: BTreeMap::new(), flushed: Stamp::ZERO }
+    pub(crate) fn new(writers: Writers) -> Self {
+        Self { writers, issued: BTreeMap::new(), minted: BTreeMap::new(), flushed: Stamp::ZERO }
     }
 
     /// A client is about to write this value.
@@ -61,7 +63,10 @@ impl Ledger {
 
     fn check_issued(&self, key: &[u8], body: &Body) -> Checked {
         let asked_for = match body {
-            Body::Value(value) => self.issued.get(value).is_some_and(|meant_for| meant_for == key),
+            Body::Value(value) => {
+                self.writers == Writers::Anyone
+                    || self.issued.get(value).is_some_and(|meant_for| meant_for == key)
+            }
             Body::Tombstone => true,
             Body::Expired => false,
         };

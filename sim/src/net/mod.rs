@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::core::Traffic;
 pub use self::faults::LinkFaults;
-pub use self::socket::{FixedTime, SimRuntime, SimSocket};
+pub use self::socket::{FixedTime, SimSocket};
 
 use self::core::{Core, Step};
 use crate::trace::Trace;

@@ -1,6 +1,6 @@
-//! The seam to quinn: a socket on the simulated network, a runtime that can be killed, and a time for TLS.
+//! The seam to quinn: a socket on the simulated network, and a time for TLS. Timers need no seam: quinn's own
+//! runtime for tokio follows the paused clock.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -10,11 +10,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
+use quinn::{AsyncUdpSocket, TokioRuntime, UdpPoller};
+use rumour_transport::Binding;
 use rustls::pki_types::UnixTime;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::Network;
@@ -35,6 +34,16 @@ impl SimSocket {
     /// The address it holds, or held until it was killed.
     pub fn address(&self) -> SocketAddr {
         self.id.address
+    }
+
+    /// What a transport needs to run over this socket.
+    pub fn into_binding(self) -> Binding {
+        Binding::Custom {
+            socket: Arc::new(self),
+            runtime: Arc::new(TokioRuntime),
+            tls_time: Arc::new(FixedTime),
+            quinn_time: Arc::new(FixedTime),
+        }
     }
 
     /// Sends one datagram. As with UDP there is no telling whether it arrives.
@@ -113,65 +122,6 @@ struct AlwaysWritable;
 impl UdpPoller for AlwaysWritable {
     fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// quinn's runtime on tokio's paused clock. It remembers the tasks that quinn spawned, so that a crash can
-/// end them all. One per node and incarnation.
-#[derive(Debug, Default)]
-pub struct SimRuntime {
-    /// `None` once the node is dead.
-    tasks: Mutex<Tasks>,
-}
-
-#[derive(Default)]
-struct Tasks {
-    dead: bool,
-    running: Vec<AbortHandle>,
-    /// Length of `running` at which finished tasks are weeded out.
-    weed_at: usize,
-}
-
-impl SimRuntime {
-    /// Ends every task at its next suspension point, without a goodbye, and refuses to start others.
-    pub fn kill(&self) {
-        let mut tasks = self.tasks.lock();
-        tasks.dead = true;
-        for task in std::mem::take(&mut tasks.running) {
-            task.abort();
-        }
-    }
-}
-
-impl Runtime for SimRuntime {
-    fn new_timer(&self, at: std::time::Instant) -> Pin<Box<dyn AsyncTimer>> {
-        TokioRuntime.new_timer(at)
-    }
-
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        let mut tasks = self.tasks.lock();
-        if tasks.dead {
-            return;
-        }
-        if tasks.running.len() >= tasks.weed_at {
-            tasks.running.retain(|task| !task.is_finished());
-            tasks.weed_at = (tasks.running.len() * 2).max(64);
-        }
-        tasks.running.push(tokio::spawn(future).abort_handle());
-    }
-
-    fn wrap_udp_socket(&self, _: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated node must be given a simulated socket"))
-    }
-
-    fn now(&self) -> std::time::Instant {
-        TokioRuntime.now()
-    }
-}
-
-impl fmt::Debug for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("dead", &self.dead).field("running", &self.running.len()).finish()
     }
 }
 

@@ -166,23 +166,3 @@ async fn queues_are_bounded_and_every_datagram_is_accounted_for() {
     assert_eq!((traffic.delivered, traffic.unreachable), (4_096, 10_000));
     assert_eq!(traffic.sent + traffic.duplicated, traffic.delivered + traffic.dropped());
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_killed_runtime_ends_its_tasks_and_starts_no_others() {
-    use quinn::Runtime as _;
-    let runtime = SimRuntime::default();
-    let alive = Arc::new(());
-    let task = |alive: Arc<()>| async move {
-        pending::<()>().await;
-        drop(alive);
-    };
-    for _ in 0..100 {
-        runtime.spawn(Box::pin(task(alive.clone())));
-    }
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(Arc::strong_count(&alive), 101);
-    runtime.kill();
-    runtime.spawn(Box::pin(task(alive.clone())));
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(Arc::strong_count(&alive), 1);
-}

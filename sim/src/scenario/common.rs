@@ -7,13 +7,13 @@ use rumour::Tuning;
 use tokio::time::sleep;
 
 use super::Figures;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Writers};
 use crate::net::LinkFaults;
 use crate::runner::World;
 use crate::workload::{Workload, WorkloadSettings};
 
 /// How often running nodes are looked into.
-const INSPECTION_PERIOD: Duration = Duration::from_secs(2);
+const INSPECTION_PERIOD: Duration = Duration::from_secs(3);
 
 /// A cluster with parameters drawn from the seed, none of its nodes started.
 pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
@@ -21,7 +21,8 @@ pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
     // A third of the runs have queues so short that they overflow, which leaves the rest to sync.
     let outbox_keys_limit = if rng.random_ratio(1, 3) { rng.random_range(1..=20) } else { 100_000 };
     world.parameter("outbox_keys_limit", outbox_keys_limit);
-    Cluster::new(world.clone(), nodes, Tuning { outbox_keys_limit, ..Tuning::default() })
+    let tuning = Tuning { outbox_keys_limit, ..Tuning::default() };
+    Cluster::new(world.clone(), nodes, tuning, Writers::Workload)
 }
 
 /// Makes the network bad in a way that is drawn from the seed.
