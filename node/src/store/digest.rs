@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rumour_crdt::{Cell, Entry};
 use serde::{Deserialize, Serialize};
 
+use super::shard::Slot;
 use super::{SLOTS_PER_SHARD, Store};
 use crate::slot::SLOTS;
 
@@ -32,14 +33,22 @@ impl Store {
         let first = group * SLOTS_PER_GROUP;
         let mut cells = Vec::with_capacity(SLOTS_PER_GROUP);
         for shard in first / SLOTS_PER_SHARD..(first + SLOTS_PER_GROUP) / SLOTS_PER_SHARD {
-            cells.extend(self.shards[shard].lock().slots().iter().map(super::shard::Slot::cell));
+            cells.extend(self.shards[shard].lock().slots().iter().map(Slot::cell));
         }
         cells
     }
 
     /// The sum of each group's cells.
     pub(crate) fn group_cells(&self) -> Vec<Cell> {
-        (0..GROUPS).map(|group| self.slot_cells(group).into_iter().sum()).collect()
+        let shards: Vec<Cell> = self.shards.iter().map(|shard| shard.lock().cell()).collect();
+        shards.chunks(SLOTS_PER_GROUP / SLOTS_PER_SHARD).map(|cells| cells.iter().copied().sum()).collect()
+    }
+
+    /// The sum of one group's cells.
+    pub(crate) fn group_cell(&self, group: usize) -> Cell {
+        const SHARDS_PER_GROUP: usize = SLOTS_PER_GROUP / SLOTS_PER_SHARD;
+        let shards = &self.shards[group * SHARDS_PER_GROUP..(group + 1) * SHARDS_PER_GROUP];
+        shards.iter().map(|shard| shard.lock().cell()).sum()
     }
 
     /// The sum of all cells.
@@ -72,14 +81,17 @@ impl Store {
         found
     }
 
-    /// Slots whose cell differs from the one computed anew from their records: none, unless there is a bug.
+    /// Slots whose cell differs from the one computed anew from their records, and the first slot of each shard whose
+    /// sum differs from its slots': none, unless there is a bug.
     pub(crate) fn stale_cells(&self) -> Vec<u16> {
         let mut stale = Vec::new();
-        for slot in 0..SLOTS {
-            let shard = self.shard(slot).lock();
-            let slot_state = shard.slot(slot % SLOTS_PER_SHARD);
-            if slot_state.cell() != slot_state.rebuilt_cell(&self.digest_key) {
-                stale.push(slot as u16);
+        for (index, shard) in self.shards.iter().enumerate() {
+            let (shard, first) = (shard.lock(), index * SLOTS_PER_SHARD);
+            let wrong = |slot: &Slot| slot.cell() != slot.rebuilt_cell(&self.digest_key);
+            let slots = shard.slots().iter().enumerate().filter(|(_, slot)| wrong(slot));
+            stale.extend(slots.map(|(slot, _)| (first + slot) as u16));
+            if shard.cell() != shard.slots().iter().map(Slot::cell).sum() {
+                stale.push(first as u16);
             }
         }
         stale

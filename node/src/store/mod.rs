@@ -84,7 +84,8 @@ impl Store {
     ) -> R {
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
-        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
+        let index = slot % SLOTS_PER_SHARD;
+        let slot = shard.slot_mut(index);
         if slot.expire_if_due(hash, key, now_ms)
             && let (Some(observer), Some(entry)) = (&self.observer, slot.get(hash, key))
         {
@@ -96,7 +97,7 @@ impl Store {
             if let Some(observer) = &self.observer {
                 observer.minted(&self.node, key, before, &after);
             }
-            slot.put(&self.digest_key, hash, key, after);
+            shard.put(&self.digest_key, index, hash, key, after);
         }
         reply
     }
@@ -111,7 +112,8 @@ impl Store {
         if incoming.stamp() <= shard.flushed() {
             return Applied::Flushed;
         }
-        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
+        let index = slot % SLOTS_PER_SHARD;
+        let slot = shard.slot_mut(index);
         // A local expiry that is due takes effect before the merge: nothing older may show again.
         slot.expire_if_due(hash, key, now_ms);
         let before = slot.get(hash, key);
@@ -127,7 +129,7 @@ impl Store {
             observer.merged(&self.node, key, before, &incoming, &after);
         }
         if merged.changed {
-            slot.put(&self.digest_key, hash, key, after);
+            shard.put(&self.digest_key, index, hash, key, after);
         }
         Applied::Merged(merged)
     }

@@ -8,12 +8,18 @@ use rumour_crdt::{Body, Cell, DigestKey, Entry, Stamp};
 /// Consecutive slots behind one lock.
 pub(super) struct Shard {
     slots: Box<[Slot]>,
+    /// The sum of the slots' cells.
+    cell: Cell,
     flushed: Stamp,
 }
 
 impl Shard {
     pub(super) fn new(slots: usize) -> Self {
-        Self { slots: (0..slots).map(|_| Slot::default()).collect(), flushed: Stamp::ZERO }
+        Self {
+            slots: (0..slots).map(|_| Slot::default()).collect(),
+            cell: Cell::default(),
+            flushed: Stamp::ZERO,
+        }
     }
 
     pub(super) fn slot(&self, index: usize) -> &Slot {
@@ -32,6 +38,18 @@ impl Shard {
         &mut self.slots
     }
 
+    pub(super) fn cell(&self) -> Cell {
+        self.cell
+    }
+
+    /// Stores an entry in place of the present one and moves the cells along.
+    pub(super) fn put(&mut self, digest_key: &DigestKey, slot: usize, hash: u64, key: &[u8], entry: Entry) {
+        let slot = &mut self.slots[slot];
+        self.cell -= slot.cell;
+        slot.put(digest_key, hash, key, entry);
+        self.cell += slot.cell;
+    }
+
     pub(super) fn flushed(&self) -> Stamp {
         self.flushed
     }
@@ -39,7 +57,9 @@ impl Shard {
     pub(super) fn flush(&mut self, digest_key: &DigestKey, watermark: Stamp) {
         self.flushed = self.flushed.max(watermark);
         for slot in &mut self.slots {
+            self.cell -= slot.cell;
             slot.remove_up_to(digest_key, watermark);
+            self.cell += slot.cell;
         }
     }
 
@@ -76,8 +96,7 @@ impl Slot {
         self.records.find(hash, |record| record.key == key).map(|record| &record.entry)
     }
 
-    /// Stores an entry in place of the present one and moves the cell along.
-    pub(super) fn put(&mut self, digest_key: &DigestKey, hash: u64, key: &[u8], entry: Entry) {
+    fn put(&mut self, digest_key: &DigestKey, hash: u64, key: &[u8], entry: Entry) {
         let version = entry.version();
         self.live += usize::from(is_live(&entry));
         match self.records.entry(hash, |record| record.key == key, |record| record.hash) {
@@ -103,6 +122,9 @@ impl Slot {
     }
 
     pub(super) fn expire_all(&mut self, now_ms: u64, mut expired: impl FnMut(&[u8], &Entry)) {
+        if self.live == 0 {
+            return;
+        }
         for record in &mut self.records {
             if record.entry.expire(now_ms) {
                 self.live -= 1;

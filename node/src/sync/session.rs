@@ -136,10 +136,10 @@ impl Session {
         let mut groups = Vec::new();
         let mut fingerprints = Vec::new();
         for (group, theirs) in theirs.iter().enumerate() {
-            let cells = engine.store.slot_cells(group);
-            if cells.iter().copied().sum::<rumour_crdt::Cell>().fingerprint(self.salt) != *theirs {
+            if engine.store.group_cell(group).fingerprint(self.salt) != *theirs {
                 groups.push(group as u8);
-                fingerprints.extend(cells.iter().map(|cell| cell.fingerprint(self.salt)));
+                fingerprints
+                    .extend(engine.store.slot_cells(group).iter().map(|cell| cell.fingerprint(self.salt)));
             }
         }
         debug_assert_eq!(fingerprints.len(), groups.len() * SLOTS_PER_GROUP);
