@@ -13,6 +13,7 @@ use quinn::{Connection, Incoming};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a refused newcomer gets to read why before the connection is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -149,7 +150,7 @@ async fn decide(
     // Both dial each other: the smaller name's dial is the one that will stay, so the other is not even begun.
     if own.node < newcomer.node
         && shared.links.get(&newcomer.node).is_none()
-        && shared.dialing.is_under_way(newcomer.addr)
+        && shared.dialing.is_promising(newcomer.addr, Instant::now())
     {
         return Err((None, duplicate()));
     }

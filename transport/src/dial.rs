@@ -16,16 +16,22 @@ use quinn::Connection;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The dials under way: one at a time for each address.
 #[derive(Debug, Default)]
 pub(crate) struct Dialing(Mutex<BTreeMap<SocketAddr, Turn>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
+    since: Instant,
     waiting: usize,
     gate: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// A dial that has taken longer than this may well fail: it is no reason to turn away a peer that dials us.
+const PROMISING: Duration = Duration::from_secs(1);
 
 /// One who dials, or waits for another's dial to the same address.
 struct Waiting<'a> {
@@ -35,13 +41,18 @@ struct Waiting<'a> {
 }
 
 impl Dialing {
-    pub(crate) fn is_under_way(&self, addr: SocketAddr) -> bool {
-        self.0.lock().contains_key(&canonical(addr))
+    /// Whether a dial to `addr` has just begun and is likely to succeed.
+    pub(crate) fn is_promising(&self, addr: SocketAddr, now: Instant) -> bool {
+        self.0.lock().get(&canonical(addr)).is_some_and(|turn| now.duration_since(turn.since) < PROMISING)
     }
 
     fn wait(&self, addr: SocketAddr) -> Waiting<'_> {
         let mut turns = self.0.lock();
-        let turn = turns.entry(addr).or_default();
+        let turn = turns.entry(addr).or_insert_with(|| Turn {
+            since: Instant::now(),
+            waiting: 0,
+            gate: Arc::default(),
+        });
         turn.waiting += 1;
         Waiting { dialing: self, addr, gate: turn.gate.clone() }
     }

@@ -216,7 +216,7 @@ fn server_config(
     server.transport_config(streams.clone());
     // Nodes do not move; whoever comes from another address dials anew.
     server.migration(false);
-    server.max_incoming(config.limits.handshakes_in_flight);
+    server.max_incoming(QUEUED_MAX);
     server.incoming_buffer_size(16 << 10);
     server.incoming_buffer_size_total(1 << 20);
     if let Binding::Custom { quinn_time, .. } = &config.binding {
@@ -231,6 +231,9 @@ fn client_config(tls: Arc<QuicClientConfig>, streams: &Arc<quinn::TransportConfi
     client.token_store(Arc::new(NoneTokenStore));
     client
 }
+
+/// Newcomers that nobody has looked at yet; quinn refuses more on its own, uncounted. Their places are judged when they are looked at.
+const QUEUED_MAX: usize = 512;
 
 /// Gossip streams that one peer may have open here: a few times what a peer of our own making opens.
 const GOSSIP_STREAMS_MAX: u32 = 64;

@@ -19,12 +19,32 @@ impl Network for Loopback {
     }
 }
 
-macro_rules! case {
-    ($name:ident) => {
-        #[tokio::test]
-        async fn $name() {
-            contract::$name(&Loopback::default()).await;
-        }
-    };
+/// Everything on one thread.
+mod one_thread {
+    use super::{Loopback, contract};
+
+    macro_rules! case {
+        ($name:ident) => {
+            #[tokio::test]
+            async fn $name() {
+                contract::$name(&Loopback::default()).await;
+            }
+        };
+    }
+    rumour_transport::contract_cases!(case);
 }
-rumour_transport::contract_cases!(case);
+
+/// Tasks of one transport side by side.
+mod several_threads {
+    use super::{Loopback, contract};
+
+    macro_rules! case {
+        ($name:ident) => {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+            async fn $name() {
+                contract::$name(&Loopback::default()).await;
+            }
+        };
+    }
+    rumour_transport::contract_cases!(case);
+}

@@ -73,6 +73,7 @@ macro_rules! contract_cases {
         $case!(a_stranger_with_a_certificate_of_its_own_is_refused);
         $case!(a_false_name_is_refused);
         $case!(a_silent_newcomer_times_out);
+        $case!(a_crowd_of_newcomers_is_put_off);
         $case!(bad_greetings_are_refused);
         $case!(oversized_frames_are_refused);
         $case!(half_a_message_is_refused);

@@ -149,6 +149,33 @@ pub async fn a_silent_newcomer_times_out(network: &impl Network) {
     a.still_serves(network, 2).await;
 }
 
+/// Handshakes under way are bounded. Those put off try again by themselves, and get in when the idlers have been dropped.
+pub async fn a_crowd_of_newcomers_is_put_off(network: &impl Network) {
+    let limits = Limits {
+        handshakes_in_flight: 4,
+        handshake_timeout: Duration::from_millis(800),
+        ..Limits::default()
+    };
+    let a = start_as(network, 0, "a", &Setup { limits, ..Setup::default() }).await;
+    let idler = Stranger::member(network, 1, "b").await;
+    let crowd = async {
+        tokio::join!(
+            idler.rejected(a.addr),
+            idler.rejected(a.addr),
+            idler.rejected(a.addr),
+            idler.rejected(a.addr),
+            idler.rejected(a.addr),
+            idler.rejected(a.addr),
+        )
+    };
+    let friend = async {
+        eventually("the places are taken", || a.refused().handshake_overflow > 0).await;
+        a.still_serves(network, 2).await;
+    };
+    tokio::join!(crowd, friend);
+    assert_eq!(a.refused().handshake_timeout, 6, "{:?}", a.refused());
+}
+
 /// Greetings that make no sense are refused, one by one, and the next good one is taken.
 pub async fn bad_greetings_are_refused(network: &impl Network) {
     let a = start(network, 0, "a").await;

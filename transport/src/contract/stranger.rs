@@ -128,7 +128,7 @@ impl Stranger {
         let body = codec::encode(reply).expect("encoded");
         tx.write_all(&framed(0, &body)).await.expect("written");
         let _ = tx.finish();
-        connection.closed().await;
+        tokio::time::timeout(PATIENCE, connection.closed()).await.expect("the dialer hangs up");
     }
 }
 
