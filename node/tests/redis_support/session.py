@@ -4,9 +4,12 @@ import sys
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 port, protocol = int(sys.argv[1]), int(sys.argv[2])
-options = {"host": "127.0.0.1", "port": port, "protocol": protocol, "password": "pw"}
+retry = Retry(NoBackoff(), 0)
+options = {"host": "127.0.0.1", "port": port, "protocol": protocol, "password": "pw", "retry": retry}
 
 
 def refused(kind, words, call):
@@ -31,7 +34,7 @@ assert me["lib-name"].startswith("redis-py") and me["lib-ver"] == redis.__versio
 assert me["resp"] == str(protocol), me
 assert any(client["name"] == "session" for client in r.client_list())
 refused(redis.AuthenticationError, "invalid username-password", redis.Redis(**{**options, "password": "no"}).ping)
-refused(redis.AuthenticationError, "Authentication required", redis.Redis(port=port, protocol=2).ping)
+refused(redis.AuthenticationError, "Authentication required", redis.Redis(port=port, protocol=2, retry=retry).ping)
 refused(redis.ResponseError, "DB index is out of range", redis.Redis(**options, db=1).ping)
 
 # The server.
