@@ -116,8 +116,8 @@ impl NodeBuilder {
         let listen = parse_addr("listen address", self.listen.as_deref().unwrap_or("0.0.0.0:7400"))?;
         let advertise =
             self.advertise.as_deref().map(|text| parse_addr("advertise address", text)).transpose()?;
-        if advertise.is_some_and(|addr| addr.ip().is_unspecified()) {
-            return Err(NodeError::Config("the advertise address must be one that peers can reach".into()));
+        if let Some(addr) = advertise.filter(|addr| addr.ip().is_unspecified()) {
+            return Err(invalid("advertise address", &addr.to_string(), &"peers cannot reach that"));
         }
         for seed in &self.seeds {
             check_seed(seed).map_err(|why| invalid("seed", seed, &why))?;

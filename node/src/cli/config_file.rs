@@ -43,7 +43,8 @@ pub(super) fn complete(args: RunArgs) -> Result<RunArgs, Failure> {
 
 fn merge(args: RunArgs, text: &str, path: &Path) -> Result<RunArgs, Failure> {
     let file: ConfigFile = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let before = |span: std::ops::Range<usize>| text.bytes().take(span.start);
+        let line = error.span().map_or(1, |span| 1 + before(span).filter(|byte| *byte == b'\n').count());
         Failure::usage(format!("{} line {line}: {}", path.display(), error.message().replace('\n', " ")))
     })?;
     Ok(RunArgs {
