@@ -57,10 +57,9 @@ impl Runtime {
         let engine = engine(&config, &environment, digest_key, incarnation);
         let now = Instant::now();
         let seeds: Vec<Seed> = config.seeds.iter().map(|text| Seed::new(text)).collect();
-        let seed_addrs: Vec<SocketAddr> = seeds.iter().filter_map(|seed| *seed.addr.lock()).collect();
         let runtime = Arc::new(Self {
             view: Mutex::new(View::new(me.clone(), config.tuning.suspicion)),
-            joining: Mutex::new(Joining::new(seed_addrs, now, config.tuning.join_patience)),
+            joining: Mutex::new(Joining::new([], now, config.tuning.join_patience)),
             me,
             engine,
             seeds,
@@ -85,6 +84,8 @@ impl Runtime {
         runtime.register_status();
         runtime.start_gossip(config.cluster.as_str(), gossip_out).await?;
         runtime.resolve_seeds().await;
+        // Host names too are heard from before the node serves.
+        runtime.joining.lock().learn(runtime.seeds.iter().filter_map(|seed| *seed.addr.lock()));
         runtime.spawn(runtime.clone().members_loop());
         runtime.spawn(runtime.clone().dial_loop());
         runtime.spawn(runtime.clone().sync_loop(kicked));

@@ -54,6 +54,7 @@ impl Runtime {
 
     /// Looks host names of seeds up that have no address yet or do not answer at it.
     pub(super) async fn resolve_seeds(&self) {
+        let local = self.transport().and_then(|transport| transport.local_addr().ok());
         for seed in &self.seeds {
             let unanswered =
                 |addr| self.dial_plan.lock().trouble(addr).is_some_and(|(failures, _)| failures % 4 == 3);
@@ -64,7 +65,10 @@ impl Runtime {
             }
             let looked_up = timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(&seed.text)).await;
             let (addr, error) = match looked_up {
-                Ok(Ok(mut addrs)) => (addrs.next(), None),
+                Ok(Ok(addrs)) => match first_reachable(local, addrs) {
+                    Some(addr) => (Some(addr), None),
+                    None => (None, Some("the name has no address of the listen address's kind".to_owned())),
+                },
                 Ok(Err(error)) => (None, Some(error.to_string())),
                 Err(_) => (None, Some("the name could not be looked up in time".to_owned())),
             };
@@ -237,5 +241,29 @@ impl Runtime {
             .iter()
             .map(|peer| peer.info().node.clone())
             .find(|node| serving.get(node) == Some(&true))
+    }
+}
+
+/// The first address that a socket bound to `local` can send to: one bound to IPv4 knows no IPv6.
+fn first_reachable(
+    local: Option<SocketAddr>,
+    mut addrs: impl Iterator<Item = SocketAddr>,
+) -> Option<SocketAddr> {
+    let ipv4_only = local.is_some_and(|local| local.is_ipv4());
+    addrs.find(|addr| addr.is_ipv4() || !ipv4_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_node_passes_over_the_ipv6_addresses_of_a_seed() {
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let found = [addr("[::1]:7400"), addr("127.0.0.1:7400")];
+        let from = |local: &str| first_reachable(Some(addr(local)), found.into_iter());
+        assert_eq!(from("0.0.0.0:7400"), Some(found[1]));
+        assert_eq!(from("[::]:7400"), Some(found[0]));
+        assert_eq!(first_reachable(Some(addr("10.0.0.1:1")), found[..1].iter().copied()), None);
     }
 }
