@@ -92,7 +92,8 @@ mod tests {
             drop(tx);
         });
         tasks.end();
-        assert!(rx.await.is_err(), "the task was dropped");
+        let dropped = tokio::time::timeout(std::time::Duration::from_secs(5), rx).await;
+        assert!(dropped.expect("the task was dropped").is_err());
         let ran = Arc::new(AtomicBool::new(false));
         let flag = ran.clone();
         tasks.spawn(async move { flag.store(true, Ordering::Relaxed) });

@@ -1,7 +1,7 @@
 //! What a member gone bad, or anybody with a socket, can send; and that it harms nobody else.
 
 use super::Network;
-use super::node::{ECHO, Event, echo, eventually, start};
+use super::node::{ECHO, Event, PATIENCE, echo, eventually, start};
 use super::stranger::{Noise, Stranger, framed};
 use crate::error::StreamError;
 use crate::frame::MAX_BODY_BYTES;
@@ -120,7 +120,7 @@ pub async fn channels_are_bounded(network: &impl Network) {
         open.push((tx, rx));
     }
     let (_tx, mut rx) = peer.open_channel().await.expect("one too many");
-    let refused = rx.recv().await;
+    let refused = tokio::time::timeout(PATIENCE, rx.recv()).await.expect("an answer");
     assert!(matches!(refused, Err(StreamError::Reset { .. })), "{refused:?}");
     assert_eq!(b.refused().peer_overflow, 1);
     let (tx, mut rx) = open.pop().expect("a channel");
