@@ -178,7 +178,8 @@ impl Peer {
             let sending = async {
                 let mut tx = FrameSender::new(connection.open_uni().await?);
                 tx.begin(StreamKind::Gossip, Some((0, body))).await?;
-                tx.finish();
+                // Not before it has arrived: what merely waits in the send buffer would be without bound.
+                tx.finish_and_arrive().await;
                 Ok::<(), StreamError>(())
             };
             // Lost gossip is nobody's concern: the next round says the same again.

@@ -91,6 +91,13 @@ impl FrameSender {
         let _ = self.stream.finish();
     }
 
+    /// Says that nothing follows, and waits until the other end has it all or wants no more.
+    pub(crate) async fn finish_and_arrive(mut self) {
+        if self.stream.finish().is_ok() {
+            let _ = self.stream.stopped().await;
+        }
+    }
+
     /// Breaks the stream off with `code`.
     pub(crate) fn abandon(mut self, code: VarInt) {
         let _ = self.stream.reset(code);
