@@ -2,29 +2,52 @@
 
 use std::cell::RefCell;
 use std::panic;
-use std::sync::Once;
+use std::sync::{Arc, Once};
+
+use tokio::sync::Notify;
 
 thread_local! {
-    static COLLECTED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    static COLLECTED: RefCell<Option<Collected>> = const { RefCell::new(None) };
 }
 
-/// Collects this thread's panics from now on. Other threads' panics go where they went before.
-pub(crate) fn collect() {
+struct Collected {
+    panics: Vec<String>,
+    stop: Arc<Notify>,
+}
+
+/// What the compiler's own code says when a panic meets code that must not panic. The process aborts then, so
+/// collecting would be in vain.
+const LAST_WORDS: [&str; 2] = ["panic in a destructor", "panic in a function that cannot unwind"];
+
+/// Collects this thread's panics from now on, and notifies `stop` of each. Other threads' panics go where they went
+/// before.
+///
+/// tokio's own way to end a runtime with a panic drops all tasks in the midst of its scheduler, where waking one is
+/// a second panic that aborts the process.
+pub(crate) fn collect(stop: Arc<Notify>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !keep(&info.to_string()) {
+            let text = info.to_string();
+            if LAST_WORDS.iter().any(|words| text.contains(words)) || !keep(&text) {
+                for panic in take() {
+                    eprintln!("{panic}");
+                }
                 previous(info);
             }
         }));
     });
-    COLLECTED.set(Some(Vec::new()));
+    COLLECTED.set(Some(Collected { panics: Vec::new(), stop }));
 }
 
-/// The panics collected on this thread so far, each with its place in the code.
+/// The panics collected on this thread since the last call, each with its place in the code.
 pub(crate) fn take() -> Vec<String> {
-    COLLECTED.with_borrow_mut(|collected| collected.as_mut().map(std::mem::take)).unwrap_or_default()
+    let take = |collected: &RefCell<Option<Collected>>| {
+        let mut collected = collected.try_borrow_mut().ok()?;
+        collected.as_mut().map(|collected| std::mem::take(&mut collected.panics))
+    };
+    COLLECTED.try_with(take).ok().flatten().unwrap_or_default()
 }
 
 fn keep(panic: &str) -> bool {
@@ -32,7 +55,10 @@ fn keep(panic: &str) -> bool {
         .try_with(|collected| {
             // A panic while the list is in use cannot be added to it; let it be printed.
             let Ok(mut collected) = collected.try_borrow_mut() else { return false };
-            collected.as_mut().map(|list| list.push(panic.to_owned())).is_some()
+            let Some(collected) = collected.as_mut() else { return false };
+            collected.panics.push(panic.to_owned());
+            collected.stop.notify_one();
+            true
         })
         .unwrap_or(false)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use serde::Serialize;
-use tokio::runtime::{Builder, RngSeed, UnhandledPanic};
+use tokio::runtime::{Builder, RngSeed};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -230,13 +230,13 @@ where
 {
     entropy::seed_thread(settings.seed);
     entropy::check()?;
-    panics::collect();
+    let panicked = Arc::new(Notify::new());
+    panics::collect(panicked.clone());
     let wall_started = wall_now();
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .rng_seed(RngSeed::from_bytes(&settings.seed.to_le_bytes()))
-        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
         .build()?;
     let trace_file =
         |source| RunError::TraceFile { path: settings.trace_file.clone().unwrap_or_default(), source };
@@ -244,9 +244,10 @@ where
     let trace = Trace::new(settings.trace_file.as_deref()).map_err(trace_file)?;
     let world = World::new(settings.seed, trace.clone());
     let started = Instant::now();
-    let output = catch_unwind(AssertUnwindSafe(|| runtime.block_on(unless_stopped(&world, stop, script))))
-        .ok()
-        .flatten();
+    let output =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(unless_stopped(&world, stop, &panicked, script))))
+            .ok()
+            .flatten();
     let virtual_time = started.elapsed();
     drop(guard);
     // Dropping the runtime drops what its tasks held, which may panic as well.
@@ -273,13 +274,14 @@ where
     })
 }
 
-async fn unless_stopped<F, Fut, T>(world: &World, stop: &Notify, script: F) -> Option<T>
+async fn unless_stopped<F, Fut, T>(world: &World, stop: &Notify, panicked: &Notify, script: F) -> Option<T>
 where
     F: FnOnce(World) -> Fut,
     Fut: Future<Output = T>,
 {
     tokio::select! {
         biased;
+        () = panicked.notified() => None,
         () = stop.notified() => {
             world.violation("wall time budget", "the run took too much real time and was stopped");
             None

@@ -101,6 +101,11 @@ impl Workload {
     }
 }
 
+/// Every third key has a tag, so that one slot holds many.
+fn key_name(key: usize) -> String {
+    if key.is_multiple_of(3) { format!("{{tag}}-{key}") } else { format!("key-{key}") }
+}
+
 struct Client {
     number: usize,
     rng: SmallRng,
@@ -163,7 +168,7 @@ impl Client {
 
     fn operate(&mut self, node: usize, engine: &Engine) {
         let operation = Operation::draw(&mut self.rng, self.settings.flush_permille);
-        let key = format!("key-{}", self.rng.random_range(0..self.settings.keys));
+        let key = key_name(self.rng.random_range(0..self.settings.keys));
         let key = key.as_bytes();
         let changed = match operation {
             Operation::Set => self.set(engine, key, SetExpiry::Clear, Condition::Always),

@@ -10,6 +10,7 @@ mod replica;
 mod tests;
 mod watch;
 
+use bytes::Bytes;
 use rumour_crdt::{Body, Entry, Expiry, Stamp};
 
 pub(crate) use self::ledger::Ledger;
@@ -45,8 +46,18 @@ impl<'a> Face<'a> {
 
     /// The same with an expiry that is due at `now_ms` in effect, so that it does not matter who noticed first.
     pub(crate) fn at(entry: &'a Entry, now_ms: u64) -> Self {
-        let due = matches!(entry.body(), Body::Value(_)) && entry.is_due(now_ms);
-        Self { body: if due { &Body::Expired } else { entry.body() }, ..Self::of(entry) }
+        let face = Self::of(entry);
+        let due = face.expiry.at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let lapsed = due && matches!(face.body, Body::Value(_));
+        Self { body: if lapsed { &Body::Expired } else { face.body }, ..face }
+    }
+
+    /// What a client is to be shown.
+    pub(crate) fn visible(&self) -> Option<&'a Bytes> {
+        match self.body {
+            Body::Value(value) => Some(value),
+            Body::Tombstone | Body::Expired => None,
+        }
     }
 
     /// What decides between two states of a key: the write, then the latest change of its expiry.

@@ -32,7 +32,7 @@ impl Replica {
 
     /// What a client must be shown.
     pub(crate) fn visible(&self, key: &[u8], now_ms: u64) -> Option<&Bytes> {
-        self.entries.get(key)?.live_value(now_ms)
+        Face::at(self.entries.get(key)?, now_ms).visible()
     }
 
     /// A client's write took effect.
@@ -74,10 +74,13 @@ impl Replica {
     /// An expiry took effect.
     pub(crate) fn expire(&mut self, key: &[u8], after: &Entry, now_ms: u64) -> Checked {
         let known = self.entries.get(key);
-        let due = known.is_some_and(|known| matches!(known.body(), Body::Value(_)) && known.is_due(now_ms));
-        require(due && *after.body() == Body::Expired, "nothing expires early or twice", || {
-            format!("{} at {now_ms}: {known:?} became {after:?}", show(key))
-        })?;
+        let was_there = known.is_some_and(|known| matches!(known.body(), Body::Value(_)));
+        let lapses = known.map(|known| Face::at(known, now_ms)) == Some(Face::of(after));
+        require(
+            was_there && lapses && *after.body() == Body::Expired,
+            "nothing expires early or twice",
+            || format!("{} at {now_ms}: {known:?} became {after:?}", show(key)),
+        )?;
         self.store(key, after)
     }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rumour::{NodeId, Observer};
 use rumour_crdt::{Entry, Stamp};
 
-use super::{Broken, Checked, Ledger, Replica};
+use super::{Broken, Checked, Face, Ledger, Replica};
 use crate::clock::SimClock;
 use crate::runner::World;
 
@@ -65,7 +65,7 @@ impl Watch {
     pub(crate) fn walked(&self, keys: &BTreeSet<Bytes>) {
         let now_ms = self.clock.now_ms();
         let seen = self.seen.lock();
-        let visible = |(key, entry): (&Bytes, &Entry)| entry.live_value(now_ms).map(|_| key.clone());
+        let visible = |(key, entry): (&Bytes, &Entry)| Face::at(entry, now_ms).visible().map(|_| key.clone());
         let expected: BTreeSet<_> = seen.replica.entries().iter().filter_map(visible).collect();
         if *keys != expected {
             let differing: Vec<_> =

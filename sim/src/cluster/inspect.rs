@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumour::MemberState;
+use rumour::{Engine, MemberState, SetOptions};
 use rumour_crdt::{Entry, Stamp};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
@@ -206,6 +206,49 @@ impl Cluster {
                 running.watch.shown(key, shown.as_ref());
             }
         });
+    }
+
+    /// Checks that a write and a deletion at each node reach all others within a time that sync would not make: by
+    /// replication. Only to be asked of nodes that are well.
+    pub async fn check_replication(&self, within: Duration) {
+        let running = self.running();
+        let key = |node: usize| format!("from {}", node_name(node)).into_bytes();
+        for &node in &running {
+            let (key, value) = (key(node), Bytes::from(format!("{} was here", node_name(node))));
+            self.ledger().lock().issue(&key, &value);
+            let written = self.engine(node).map(|engine| engine.set(&key, value, SetOptions::default()));
+            if !matches!(written, Some(Ok(_))) {
+                self.world()
+                    .violation("a healthy node takes writes", format!("{}: {written:?}", node_name(node)));
+            }
+        }
+        self.check_everywhere(&running, within, |engine, node| engine.exists(&key(node))).await;
+        // Each node deletes what its neighbour wrote.
+        for (&node, &neighbour) in running.iter().zip(running.iter().cycle().skip(1)) {
+            if let Some(engine) = self.engine(node) {
+                // The writes above show whether this node takes any.
+                let _ = engine.delete(&key(neighbour));
+            }
+        }
+        self.check_everywhere(&running, within, |engine, node| !engine.exists(&key(node))).await;
+    }
+
+    async fn check_everywhere(
+        &self,
+        running: &[usize],
+        within: Duration,
+        holds: impl Fn(&Engine, usize) -> bool,
+    ) {
+        sleep(within).await;
+        for &at in running {
+            let Some(engine) = self.engine(at) else { continue };
+            let missing = running.iter().filter(|node| !holds(&engine, **node)).map(|node| node_name(*node));
+            let missing: Vec<_> = missing.collect();
+            if !missing.is_empty() {
+                let detail = format!("{} does not have what was done at {missing:?}", node_name(at));
+                self.world().violation("replication reaches every node", detail);
+            }
+        }
     }
 
     /// Ends all nodes and checks that nothing of them goes on.

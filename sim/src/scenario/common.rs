@@ -15,6 +15,9 @@ use crate::workload::{Workload, WorkloadSettings};
 /// How often running nodes are looked into.
 const INSPECTION_PERIOD: Duration = Duration::from_secs(3);
 
+/// How long a write may take to every node of a cluster that is well: far less than the next sync.
+const REPLICATION_BOUND: Duration = Duration::from_secs(1);
+
 /// A cluster with parameters drawn from the seed, none of its nodes started.
 pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
     let mut rng = world.rng("tuning");
@@ -67,6 +70,7 @@ pub(super) async fn heal_and_check(
         // Until every expiry has taken effect everywhere and sync has run once more.
         pass(cluster, Duration::from_millis(settings.ttl_ms_max) + sync_interval * 2).await;
         cluster.converge(Duration::ZERO).await;
+        cluster.check_replication(REPLICATION_BOUND).await;
         cluster.check_outcome();
     }
     let conflicts = cluster.conflicts();
