@@ -56,6 +56,18 @@ fn scripted_commands_get_the_replies_of_redis_in_both_protocols() {
 }
 
 #[test]
+fn times_to_live_are_told_to_the_nearest_second() {
+    let (door, redis) = (Door::open(), RealRedis::start(&[]));
+    for mut client in [door.client(), redis.client()] {
+        for (milliseconds, seconds) in [("100950", 101), ("101450", 101)] {
+            client.call(&["SET", "k", "v", "PX", milliseconds]);
+            // Right as long as the answer comes within 450 ms.
+            assert_eq!(client.say("TTL k").number(), Some(seconds));
+        }
+    }
+}
+
+#[test]
 fn passwords_are_asked_for_as_redis_does() {
     let door = Door::open_with(|config| config.password = Some(Password::new("pw")));
     let redis = RealRedis::start(&["--requirepass", "pw"]);

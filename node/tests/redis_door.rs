@@ -36,7 +36,8 @@ fn closing_ends_every_connection_and_frees_the_port() {
     let mut door = Door::open();
     let (mut idle, mut half) = (door.client(), door.client());
     assert_eq!(idle.say("PING"), line("+PONG"));
-    half.send(b"*2\r\n$4\r\nECHO\r\n$100\r\nunfinished");
+    half.send(b"PING\r\n*2\r\n$4\r\nECHO\r\n$100\r\nunfinished");
+    assert_eq!(half.reply(), line("+PONG"));
     // This one asks for much and takes nothing.
     let mut stuck = door.client();
     stuck.call(&["SET", "large", &"x".repeat(MIB)]);
@@ -99,6 +100,19 @@ fn values_up_to_the_limit_pass_and_replies_too_long_are_refused() {
     let Reply::Line(refused) = client.call(&["SET", &key, "v"]) else { panic!("accepted") };
     assert!(refused.starts_with("-ERR the key has 65537 bytes"), "{refused}");
     assert_eq!(client.say("DBSIZE").number(), Some(1));
+}
+
+#[test]
+fn the_last_reply_arrives_although_more_was_sent() {
+    let door = Door::open();
+    for last in ["*1\r\n+\r\n", "QUIT\r\n"] {
+        let mut client = door.client();
+        client.send(&[last.as_bytes(), &[b'x'; 512 * 1024]].concat());
+        assert!(
+            matches!(client.reply(), Reply::Line(text) if text.starts_with("-ERR Protocol") || text == "+OK")
+        );
+        assert!(client.is_closed(), "reset instead of closed");
+    }
 }
 
 #[test]

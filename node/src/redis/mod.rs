@@ -134,8 +134,8 @@ impl RedisDoor {
         let ended = async { while connections.join_next().await.is_some() {} };
         if timeout(CLOSING_LIMIT, ended).await.is_err() {
             tracing::debug!("Redis connections that do not take their replies are cut");
+            connections.shutdown().await;
         }
-        // Dropping the set ends what is left.
     }
 }
 
