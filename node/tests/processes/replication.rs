@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Contents, PATIENCE, Reply, TempDir, cluster, local, wait_for, write_keys, written};
 
+/// How long a write may take to reach everybody: less than the time between two sync sessions, which would repair what
+/// replication has lost.
+const REPLICATION_LIMIT: Duration = Duration::from_secs(6);
+
 #[test]
 fn fifty_thousand_pipelined_keys_reach_all_and_all_hold_the_same() {
     let dir = TempDir::new();
@@ -15,7 +19,7 @@ fn fifty_thousand_pipelined_keys_reach_all_and_all_hold_the_same() {
         }
     });
     for node in &nodes {
-        node.wait_contents(&written(0..50_000, "same"), PATIENCE);
+        node.wait_contents(&written(0..50_000, "same"), REPLICATION_LIMIT);
     }
 }
 
@@ -28,7 +32,7 @@ fn concurrent_writes_of_the_same_keys_end_in_the_same_values() {
             threads.spawn(|| write_keys(local(node.spec.redis()), 0..5_000, &node.spec.name));
         }
     });
-    wait_for("all hold the same", PATIENCE, || {
+    wait_for("all hold the same", REPLICATION_LIMIT, || {
         let mut held = Vec::new();
         for node in &nodes {
             held.push(node.contents()?);
@@ -83,14 +87,14 @@ fn a_flush_empties_all_and_what_is_written_afterwards_stays() {
     let mut nodes = cluster(&dir, 3);
     write_keys(local(nodes[0].spec.redis()), 0..2_000, "before");
     for node in &nodes {
-        node.wait_contents(&written(0..2_000, "before"), PATIENCE);
+        node.wait_contents(&written(0..2_000, "before"), REPLICATION_LIMIT);
     }
     nodes[2].kill();
     assert_eq!(nodes[1].client().say("FLUSHALL"), Reply::ok());
     write_keys(local(nodes[1].spec.redis()), 1_900..2_100, "after");
     let expected = written(1_900..2_100, "after");
     for node in &nodes[..2] {
-        node.wait_contents(&expected, PATIENCE);
+        node.wait_contents(&expected, REPLICATION_LIMIT);
     }
     nodes[2] = nodes[2].spec.serve();
     for node in &nodes {
@@ -98,7 +102,7 @@ fn a_flush_empties_all_and_what_is_written_afterwards_stays() {
     }
     assert_eq!(nodes[2].client().say("FLUSHALL"), Reply::ok());
     for node in &nodes {
-        node.wait_contents(&Contents::new(), PATIENCE);
+        node.wait_contents(&Contents::new(), REPLICATION_LIMIT);
     }
 }
 
@@ -109,10 +113,10 @@ fn the_largest_value_reaches_all_also_one_that_was_away() {
     let value: Vec<u8> = (0_u32..2 * 1024 * 1024).flat_map(u32::to_le_bytes).collect();
     assert_eq!(nodes[0].client().call(&[b"SET", b"large", &value]), Reply::ok());
     let expected = Contents::from([(b"large".to_vec(), value)]);
-    nodes[1].wait_contents(&expected, PATIENCE);
+    nodes[1].wait_contents(&expected, REPLICATION_LIMIT);
     nodes[1].kill();
     nodes[1] = nodes[1].spec.serve();
     nodes[1].wait_contents(&expected, PATIENCE);
     assert_eq!(nodes[0].client().say("DEL large"), Reply::Number(1));
-    nodes[1].wait_contents(&Contents::new(), PATIENCE);
+    nodes[1].wait_contents(&Contents::new(), REPLICATION_LIMIT);
 }

@@ -191,6 +191,11 @@ impl Node {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// What it has written to standard error, in all its incarnations.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
@@ -221,7 +226,7 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let shown = lines[lines.len().saturating_sub(30)..].join("\n");
             eprintln!("--- the last lines of {}:\n{shown}", self.log.display());
