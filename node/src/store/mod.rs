@@ -17,7 +17,7 @@ use rumour_transport::NodeId;
 use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
 pub(crate) use digest::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
-use shard::Shard;
+use shard::{Shard, Slot};
 
 /// Slots that share a lock.
 const SLOTS_PER_SHARD: usize = 64;
@@ -171,12 +171,16 @@ impl Store {
     pub(crate) fn expire_shard(&self, index: usize, now_ms: u64) {
         let mut shard = self.shards[index % SHARDS].lock();
         for slot in shard.slots_mut() {
-            slot.expire_all(now_ms, |key, entry| {
-                if let Some(observer) = &self.observer {
-                    observer.expired(&self.node, key, entry);
-                }
-            });
+            self.expire_slot(slot, now_ms);
         }
+    }
+
+    fn expire_slot(&self, slot: &mut Slot, now_ms: u64) {
+        slot.expire_all(now_ms, |key, entry| {
+            if let Some(observer) = &self.observer {
+                observer.expired(&self.node, key, entry);
+            }
+        });
     }
 
     /// How many shards [`Self::expire_shard`] takes turns over.

@@ -24,7 +24,9 @@ impl Store {
         for slot in first..SLOTS.min(first + SLOTS_LIMIT) {
             let mut found: Vec<(u64, Bytes)> = Vec::new();
             {
-                let shard = self.shard(slot).lock();
+                let mut shard = self.shard(slot).lock();
+                // What is left out for being due must not be shown later by a clock that jumped back.
+                self.expire_slot(shard.slot_mut(slot % SLOTS_PER_SHARD), now_ms);
                 shard.slot(slot % SLOTS_PER_SHARD).for_each(|record| {
                     let position = record.hash >> (64 - HASH_BITS);
                     if position >= from && record.entry.live_value(now_ms).is_some() {
