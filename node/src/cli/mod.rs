@@ -8,6 +8,7 @@ mod run;
 mod server;
 mod status;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -92,7 +93,10 @@ fn start_logging(default_level: &str, json: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::usage(format!("RUMOUR_LOG {text:?}: {error}")))?,
         Err(_) => EnvFilter::new(default_level),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Files and pipes get no colours.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = if json { subscriber.json().try_init() } else { subscriber.try_init() };
     started.map_err(Failure::failed)
 }

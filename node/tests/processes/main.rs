@@ -2,7 +2,7 @@
 //!
 //! One program, so that the tests wait beside each other rather than one after the other.
 
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::disallowed_methods, reason = "real time, real processes: nothing is simulated here")]
 
 mod admin;

@@ -60,6 +60,7 @@ fn writes_that_nobody_has_taken_are_owned_up_to() {
     let log = nodes[1].log();
     let last = log.lines().last().unwrap_or_default();
     assert!(last.contains("1000 keys that no peer had acknowledged"), "{last}");
+    assert!(!log.contains('\x1b'), "a file has no colours");
 }
 
 #[test]
