@@ -8,6 +8,7 @@ mod inspect;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ struct Shared {
     lost_entries: Mutex<u64>,
     /// Conflicts counted by nodes that are gone.
     past_conflicts: Mutex<u64>,
+    clocks_were_wrong: AtomicBool,
 }
 
 /// One name, with the incarnation that bears it now.
@@ -88,6 +90,7 @@ impl Cluster {
             sides: Mutex::new(None),
             lost_entries: Mutex::new(0),
             past_conflicts: Mutex::new(0),
+            clocks_were_wrong: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -129,7 +132,10 @@ impl Cluster {
         let socket = shared.world.network().bind(address);
         let socket = socket.map_err(|error| NodeError::Transport(format!("{address}: {error}")))?;
         let label = format!("{name}#{starts}");
-        let watch = Arc::new(Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone()));
+        let skew_ms_max = u64::try_from(shared.tuning.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+        let watch =
+            Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone(), skew_ms_max);
+        let watch = Arc::new(watch);
         let environment = Environment {
             wall: Arc::new(clock),
             observer: Some(watch.clone()),
@@ -191,6 +197,28 @@ impl Cluster {
     /// The wall clock of a node; it outlives restarts.
     pub fn clock(&self, node: usize) -> SimClock {
         self.shared.members.lock()[node].clock.clone()
+    }
+
+    /// Moves the wall clock of a node by `ms`, backwards if negative. Clocks outlive restarts.
+    pub fn jump_clock(&self, node: usize, ms: i64) {
+        self.world().trace().note(format_args!("clock of {} jumps by {ms} ms", node_name(node)));
+        self.shared.clocks_were_wrong.store(true, Ordering::Relaxed);
+        self.shared.members.lock()[node].clock.jump(ms);
+    }
+
+    /// Lets the wall clock of a node run fast, or slow if negative, by this many millionths from now on.
+    pub fn drift_clock(&self, node: usize, ppm: i32) {
+        self.world().trace().note(format_args!("clock of {} drifts by {ppm} ppm", node_name(node)));
+        self.shared.clocks_were_wrong.store(true, Ordering::Relaxed);
+        self.shared.members.lock()[node].clock.set_drift(ppm);
+    }
+
+    /// Sets all clocks right.
+    pub fn correct_clocks(&self) {
+        self.world().trace().note(format_args!("all clocks are set right"));
+        for member in &*self.shared.members.lock() {
+            member.clock.correct();
+        }
     }
 
     /// Where a node is reached.
@@ -260,9 +288,9 @@ impl Cluster {
     /// Joins what was cut, makes the network faultless and sets all clocks right.
     pub fn heal(&self) {
         self.world().network().heal();
-        for (node, member) in self.shared.members.lock().iter().enumerate() {
-            member.clock.correct();
-            self.world().network().resume(node_address(node));
+        self.correct_clocks();
+        for node in 0..self.len() {
+            self.resume(node);
         }
         *self.shared.sides.lock() = None;
     }
@@ -283,6 +311,13 @@ impl Cluster {
         let present = members.iter().filter_map(|member| member.running.as_ref());
         present.map(|running| running.node.status().conflicts).sum::<u64>()
             + *self.shared.past_conflicts.lock()
+    }
+
+    /// Entries and clocks that running nodes refused for lying too far in their future.
+    pub fn refused_future(&self) -> u64 {
+        let members = self.shared.members.lock();
+        let running = members.iter().filter_map(|member| member.running.as_ref());
+        running.filter_map(|running| running.node.status().refused.get("future_stamps").copied()).sum()
     }
 
     pub(crate) fn ledger(&self) -> &Mutex<Ledger> {

@@ -26,6 +26,8 @@ use crate::{panics, seed};
 
 /// Violations kept of one run; the rest is counted only.
 const VIOLATIONS_LIMIT: usize = 100;
+/// Characters kept of what was seen: values may be long.
+const DETAIL_CHARS_LIMIT: usize = 1_000;
 /// How long a run that was told to stop may take to notice, before its thread is given up.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The stack of a run's thread: debug builds of the TLS stack nest deeply.
@@ -125,8 +127,12 @@ impl World {
 
     /// Reports a broken rule. The run goes on.
     pub fn violation(&self, rule: &str, detail: impl Into<String>) {
-        let violation =
-            Violation { rule: rule.to_owned(), at_ms: self.trace.elapsed_ms(), detail: detail.into() };
+        let mut detail = detail.into();
+        if let Some((cut, _)) = detail.char_indices().nth(DETAIL_CHARS_LIMIT) {
+            detail.truncate(cut);
+            detail.push('…');
+        }
+        let violation = Violation { rule: rule.to_owned(), at_ms: self.trace.elapsed_ms(), detail };
         self.trace.note(format_args!("VIOLATION {violation}"));
         self.notes.lock().push(violation);
     }

@@ -101,6 +101,18 @@ impl Workload {
     }
 }
 
+/// Writes that many keys at a node in one go, so that it has much to hand on.
+pub fn burst(cluster: &Cluster, node: usize, writes: usize) {
+    let Some(engine) = cluster.engine(node) else { return };
+    for write in 0..writes {
+        let (key, value) =
+            (key_name(write), Bytes::from(format!("burst of {} write {write}", engine.node())));
+        cluster.ledger().lock().issue(key.as_bytes(), &value);
+        // A node that takes no writes now has nothing to hand on.
+        let _ = engine.set(key.as_bytes(), value, SetOptions::default());
+    }
+}
+
 /// Every third key has a tag, so that one slot holds many.
 fn key_name(key: usize) -> String {
     if key.is_multiple_of(3) { format!("{{tag}}-{key}") } else { format!("key-{key}") }

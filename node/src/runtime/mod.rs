@@ -10,7 +10,6 @@ mod members;
 mod open;
 mod peers;
 mod report;
-mod seeds;
 mod stop;
 mod sync;
 

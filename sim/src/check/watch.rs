@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rumour::{NodeId, Observer};
 use rumour_crdt::{Entry, Stamp};
 
-use super::{Broken, Checked, Face, Ledger, Replica};
+use super::{Broken, Checked, Face, Ledger, Replica, require};
 use crate::clock::SimClock;
 use crate::runner::World;
 
@@ -19,6 +19,8 @@ pub(crate) struct Watch {
     label: String,
     clock: SimClock,
     ledger: Arc<Mutex<Ledger>>,
+    /// How far ahead of the node's clock an entry from elsewhere may be stamped.
+    skew_ms_max: u64,
     seen: Mutex<Seen>,
 }
 
@@ -29,9 +31,15 @@ struct Seen {
 }
 
 impl Watch {
-    pub(crate) fn new(world: World, label: String, clock: SimClock, ledger: Arc<Mutex<Ledger>>) -> Self {
+    pub(crate) fn new(
+        world: World,
+        label: String,
+        clock: SimClock,
+        ledger: Arc<Mutex<Ledger>>,
+        skew_ms_max: u64,
+    ) -> Self {
         let seen = Mutex::new(Seen { replica: Replica::new(), ended: false });
-        Self { world, label, clock, ledger, seen }
+        Self { world, label, clock, ledger, skew_ms_max, seen }
     }
 
     /// Name and number of the start.
@@ -103,6 +111,10 @@ impl Observer for Watch {
     fn merged(&self, node: &NodeId, key: &[u8], before: Option<&Entry>, incoming: &Entry, after: &Entry) {
         self.world.trace().merge(node.as_str(), "merge", key, after.version());
         self.report(self.ledger.lock().recognise(key, incoming));
+        let ahead_ms = incoming.newest().time.millis().saturating_sub(self.clock.now_ms());
+        self.report(require(ahead_ms <= self.skew_ms_max, "nothing from the far future is merged", || {
+            format!("{} of {} lies {ahead_ms} ms ahead", incoming.newest(), super::show(key))
+        }));
         self.change("a merge", |replica, now_ms| replica.merge(key, before, incoming, after, now_ms));
     }
 

@@ -55,25 +55,30 @@ pub(super) async fn pass(cluster: &Cluster, time: Duration) {
 
 /// The second phase: stops the clients, heals everything, demands that the nodes become one and hold what they must,
 /// that this lasts, and that nothing of them outlives them.
+///
+/// Clocks may have been ahead of the truth by `clock_error_max`: what was written then lies in the others' future for
+/// as long, and expires as much later.
 pub(super) async fn heal_and_check(
     cluster: &Cluster,
     workload: Workload,
     settings: WorkloadSettings,
+    clock_error_max: Duration,
 ) -> Figures {
     let tally = workload.stop().await;
     cluster.inspect();
     cluster.heal();
     let sync_interval = cluster.tuning().sync_interval;
-    let converged = cluster.converge(sync_interval * 3).await;
+    let converged = cluster.converge(sync_interval * 3 + clock_error_max).await;
     if converged.is_some() {
         cluster.check_outcome();
         // Until every expiry has taken effect everywhere and sync has run once more.
-        pass(cluster, Duration::from_millis(settings.ttl_ms_max) + sync_interval * 2).await;
+        let ttl_max = Duration::from_millis(settings.ttl_ms_max);
+        pass(cluster, ttl_max + clock_error_max + sync_interval * 2).await;
         cluster.converge(Duration::ZERO).await;
         cluster.check_replication(REPLICATION_BOUND).await;
         cluster.check_outcome();
     }
-    let conflicts = cluster.conflicts();
+    let (conflicts, refused_future) = (cluster.conflicts(), cluster.refused_future());
     let lost_from_memory = cluster.lost_entries();
     cluster.end().await;
     Figures {
@@ -83,6 +88,7 @@ pub(super) async fn heal_and_check(
         refused_writes: tally.refused,
         reads: tally.reads,
         conflicts,
+        refused_future,
         lost_from_memory,
         converged_after_s: converged.map(|took| took.as_secs_f64()),
     }

@@ -50,14 +50,17 @@ async fn script(world: World, nodes: usize) -> Figures {
         let _ = restart.await;
     }
     pass(&cluster, Duration::from_millis(rng.random_range(0..5_000))).await;
-    heal_and_check(&cluster, workload, settings).await
+    heal_and_check(&cluster, workload, settings, Duration::ZERO).await
 }
 
 async fn restart(cluster: Cluster, node: usize, away: Duration) {
     sleep(away).await;
+    let held = cluster.held_by_all();
     if let Err(error) = cluster.start(node).await {
         cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
         return;
     }
-    cluster.wait_until_serving(node).await;
+    if cluster.wait_until_serving(node).await {
+        cluster.check_filled(node, &held);
+    }
 }

@@ -1,4 +1,4 @@
-//! Nodes that start one by one while clients write at those that are there; some leave again.
+//! Nodes that start one by one while clients write at those that are there.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::runner::World;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "join",
-    summary: "nodes start one by one while clients write; one may leave and come back",
+    summary: "nodes start one by one while clients write",
     nodes_default: 5,
     nodes_min: 2,
     evidence: &[Evidence { what: "an acknowledged write", met: |report| report.figures.acked_writes > 0 }],
@@ -33,17 +33,5 @@ async fn script(world: World, nodes: usize) -> Figures {
         }
         pass(&cluster, Duration::from_millis(rng.random_range(0..8_000))).await;
     }
-    let leaves = nodes > 2 && rng.random();
-    world.parameter("one_leaves", leaves);
-    if leaves {
-        let node = rng.random_range(0..nodes);
-        // What it could not hand over is lost with it, which the books then allow for.
-        let _ = cluster.leave(node).await;
-        pass(&cluster, Duration::from_millis(rng.random_range(0..10_000))).await;
-        if let Err(error) = cluster.start(node).await {
-            world.violation("a node starts", format!("{}: {error}", node_name(node)));
-        }
-        cluster.wait_until_serving(node).await;
-    }
-    heal_and_check(&cluster, workload, settings).await
+    heal_and_check(&cluster, workload, settings, Duration::ZERO).await
 }

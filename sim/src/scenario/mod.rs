@@ -3,8 +3,10 @@
 mod common;
 mod crash;
 mod join;
+mod leave;
 mod network;
 mod partition;
+mod skew;
 
 use std::pin::Pin;
 
@@ -56,6 +58,8 @@ pub struct Figures {
     pub reads: u64,
     /// Concurrent writes that lost, as counted by all nodes.
     pub conflicts: u64,
+    /// Entries and clocks that nodes refused for lying too far in their future; counted by those that ran last.
+    pub refused_future: u64,
     /// Entries in the memory of nodes when they crashed.
     pub lost_from_memory: u64,
     /// Virtual seconds from healing until everything was as it must be; none if it never was.
@@ -64,7 +68,14 @@ pub struct Figures {
 
 /// Every scenario, in the order of `rumour-sim list`.
 pub fn all() -> &'static [Scenario] {
-    &[partition::SCENARIO, crash::SCENARIO, join::SCENARIO, network::SCENARIO]
+    &[
+        partition::SCENARIO,
+        crash::SCENARIO,
+        join::SCENARIO,
+        leave::SCENARIO,
+        skew::SCENARIO,
+        network::SCENARIO,
+    ]
 }
 
 /// The scenario of this name.

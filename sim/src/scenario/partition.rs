@@ -47,5 +47,5 @@ async fn script(world: World, nodes: usize) -> Figures {
         pass(&cluster, Duration::from_millis(rng.random_range(1_000..30_000))).await;
         cluster.join_sides();
     }
-    heal_and_check(&cluster, workload, settings).await
+    heal_and_check(&cluster, workload, settings, Duration::ZERO).await
 }

@@ -1,0 +1,44 @@
+//! A few seeds of each scenario with nodes, as a guard on every change; sweeps go further.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+use std::time::Duration;
+
+use rumour_sim::scenario::find;
+use rumour_sim::sweep::{SweepSettings, sweep};
+
+rumour_sim::entropy_hook!();
+
+#[track_caller]
+fn assert_passes(name: &str) {
+    let scenario = find(name).unwrap();
+    let settings = SweepSettings {
+        scenario,
+        nodes: scenario.nodes_default,
+        seeds: 1000..1006,
+        jobs: 1,
+        wall_budget: Duration::from_secs(120),
+    };
+    let report = sweep(&settings, |_| ()).unwrap();
+    assert!(report.passed(), "never met: {:?}; failures: {:#?}", report.never_met, report.failures);
+}
+
+#[test]
+fn partition() {
+    assert_passes("partition");
+}
+
+#[test]
+fn crash() {
+    assert_passes("crash");
+}
+
+#[test]
+fn join() {
+    assert_passes("join");
+}
+
+#[test]
+fn skew() {
+    assert_passes("skew");
+}
