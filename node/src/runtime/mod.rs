@@ -10,6 +10,7 @@ mod members;
 mod open;
 mod peers;
 mod report;
+mod seeds;
 mod stop;
 mod sync;
 

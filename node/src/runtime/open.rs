@@ -87,6 +87,7 @@ impl Runtime {
         // Host names too are heard from before the node serves.
         runtime.joining.lock().learn(runtime.seeds.iter().filter_map(|seed| *seed.addr.lock()));
         runtime.spawn(runtime.clone().members_loop());
+        runtime.spawn(runtime.clone().seed_loop());
         runtime.spawn(runtime.clone().dial_loop());
         runtime.spawn(runtime.clone().sync_loop(kicked));
         runtime.spawn(runtime.clone().expiry_loop());

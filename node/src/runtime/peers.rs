@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumour_transport::{DialError, NodeId, Peer, PeerInfo, RefusalCode, Transport, codec};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Runtime, Seed};
+use super::Runtime;
 use crate::error::NodeError;
 use crate::membership::Reported;
 use crate::message::{Greeting, kind};
@@ -19,20 +19,8 @@ const CHANNEL_PAUSE: Duration = Duration::from_secs(1);
 const GREET_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a refused newcomer has to stop before it is taken for a twin.
 const TWIN_PATIENCE: Duration = Duration::from_secs(3);
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Members named in a greeting at most.
 const GREETING_MEMBERS_LIMIT: usize = 1024;
-
-impl Seed {
-    pub(super) fn new(text: &str) -> Self {
-        let addr = text.parse().ok();
-        Self {
-            text: text.to_owned(),
-            addr: parking_lot::Mutex::new(addr),
-            error: parking_lot::Mutex::new(None),
-        }
-    }
-}
 
 impl Runtime {
     /// Keeps dialing whoever should be connected and is not: seeds, members, and those whom a join waits for.
@@ -40,7 +28,6 @@ impl Runtime {
         let mut tick = interval(DIAL_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.resolve_seeds().await;
             for addr in self.wanted_addrs() {
                 self.dial(addr);
             }
@@ -49,33 +36,6 @@ impl Runtime {
                 () = self.progress.notified() => {}
                 _ = tick.tick() => {}
             }
-        }
-    }
-
-    /// Looks host names of seeds up that have no address yet or do not answer at it.
-    pub(super) async fn resolve_seeds(&self) {
-        let local = self.transport().and_then(|transport| transport.local_addr().ok());
-        for seed in &self.seeds {
-            let unanswered =
-                |addr| self.dial_plan.lock().trouble(addr).is_some_and(|(failures, _)| failures % 4 == 3);
-            let named = seed.text.parse::<SocketAddr>().is_err();
-            let known = *seed.addr.lock();
-            if !named || known.is_some_and(|addr| !unanswered(addr)) {
-                continue;
-            }
-            let looked_up = timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(&seed.text)).await;
-            let (addr, error) = match looked_up {
-                Ok(Ok(addrs)) => match first_reachable(local, addrs) {
-                    Some(addr) => (Some(addr), None),
-                    None => (None, Some("the name has no address of the listen address's kind".to_owned())),
-                },
-                Ok(Err(error)) => (None, Some(error.to_string())),
-                Err(_) => (None, Some("the name could not be looked up in time".to_owned())),
-            };
-            if addr.is_some() {
-                *seed.addr.lock() = addr;
-            }
-            *seed.error.lock() = error;
         }
     }
 
@@ -241,29 +201,5 @@ impl Runtime {
             .iter()
             .map(|peer| peer.info().node.clone())
             .find(|node| serving.get(node) == Some(&true))
-    }
-}
-
-/// The first address that a socket bound to `local` can send to: one bound to IPv4 knows no IPv6.
-fn first_reachable(
-    local: Option<SocketAddr>,
-    mut addrs: impl Iterator<Item = SocketAddr>,
-) -> Option<SocketAddr> {
-    let ipv4_only = local.is_some_and(|local| local.is_ipv4());
-    addrs.find(|addr| addr.is_ipv4() || !ipv4_only)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv4_node_passes_over_the_ipv6_addresses_of_a_seed() {
-        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
-        let found = [addr("[::1]:7400"), addr("127.0.0.1:7400")];
-        let from = |local: &str| first_reachable(Some(addr(local)), found.into_iter());
-        assert_eq!(from("0.0.0.0:7400"), Some(found[1]));
-        assert_eq!(from("[::]:7400"), Some(found[0]));
-        assert_eq!(first_reachable(Some(addr("10.0.0.1:1")), found[..1].iter().copied()), None);
     }
 }
