@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rumour::{Cache, ClusterKey, Engine, Environment, Node, NodeError, Tuning, WallClock};
+use rumour_crdt::Stamp;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::check::{Ledger, Watch};
+use crate::check::{Ledger, Replica, Watch};
 use crate::clock::SimClock;
 use crate::net::node_address;
 use crate::runner::World;
@@ -120,6 +121,18 @@ impl Cluster {
     /// # Errors
     /// What the node says; and the panic-free refusal of a node that runs already, as an address in use.
     pub async fn start(&self, node: usize) -> Result<(), NodeError> {
+        self.start_above(node, Stamp::ZERO).await
+    }
+
+    /// Starts a node that reaches its peers well: whatever it writes must lie above all that they know by now.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_hearing(&self, node: usize) -> Result<(), NodeError> {
+        self.start_above(node, self.highest_stamp()).await
+    }
+
+    async fn start_above(&self, node: usize, floor: Stamp) -> Result<(), NodeError> {
         let shared = &self.shared;
         let (address, name) = (node_address(node), node_name(node));
         let (clock, starts) = {
@@ -135,7 +148,7 @@ impl Cluster {
         let skew_ms_max = u64::try_from(shared.tuning.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
         let watch =
             Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone(), skew_ms_max);
-        let watch = Arc::new(watch);
+        let watch = Arc::new(watch.above(floor));
         let environment = Environment {
             wall: Arc::new(clock),
             observer: Some(watch.clone()),
@@ -182,6 +195,14 @@ impl Cluster {
             self.world().violation("a started node comes to serve", format!("{}: {state}", node_name(node)));
         }
         in_time
+    }
+
+    /// The highest stamp that a running node holds, flushes included.
+    fn highest_stamp(&self) -> Stamp {
+        let members = self.shared.members.lock();
+        let running = members.iter().filter_map(|member| member.running.as_ref());
+        let highest = |running: &Running| running.watch.replica(Replica::highest_stamp);
+        running.map(highest).max().unwrap_or(Stamp::ZERO)
     }
 
     /// The door to a node, while it runs. It is closed when the node ends.

@@ -39,6 +39,16 @@ fn join() {
 }
 
 #[test]
+fn rewind() {
+    assert_passes("rewind");
+}
+
+#[test]
 fn skew() {
     assert_passes("skew");
+}
+
+#[test]
+fn leave() {
+    assert_passes("leave");
 }

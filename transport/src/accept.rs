@@ -162,11 +162,10 @@ async fn decide(
             RefusalCode::NameTaken => Reason::NameTaken,
             _ => Reason::NotAdmitted,
         };
-        (Some(reason), Refusal::new(refusal.code, &refusal.text))
+        (Some(reason), refusal.cleaned())
     })?;
     if newcomer.node == own.node {
-        let text = format!("this node is running under the name {}", own.node);
-        return Err((Some(Reason::NameTaken), Refusal::new(RefusalCode::NameTaken, &text)));
+        return Err((Some(Reason::NameTaken), Refusal::name_taken(own.clone())));
     }
     Ok(())
 }

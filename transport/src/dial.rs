@@ -195,7 +195,7 @@ async fn refused(shared: &Shared, refusal: Refusal, certified: &NodeId) -> Resul
         RefusalCode::Myself => Err(DialError::Myself),
         // The other connection stands or is about to; the dial's timeout bounds the wait.
         RefusalCode::Duplicate => Ok(shared.links.wait_for(certified).await),
-        code => Err(DialError::Refused(Refusal::new(code, &refusal.text))),
+        _ => Err(DialError::Refused(refusal.cleaned())),
     }
 }
 

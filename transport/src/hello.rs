@@ -32,6 +32,8 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// For people; cut to 512 bytes, control characters removed.
     pub text: String,
+    /// With [`RefusalCode::NameTaken`]: the living node that has the name.
+    pub holder: Option<PeerInfo>,
 }
 
 /// The reason of a [`Refusal`]; on the wire a number, so that versions may add to it.
@@ -75,7 +77,19 @@ impl Refusal {
     /// A refusal; `text` is cut and cleaned as the field says.
     #[must_use]
     pub fn new(code: RefusalCode, text: &str) -> Refusal {
-        Refusal { code, text: plain(text) }
+        Refusal { code, text: plain(text), holder: None }
+    }
+
+    /// The refusal of a newcomer whose name `holder` has.
+    #[must_use]
+    pub fn name_taken(holder: PeerInfo) -> Refusal {
+        let text = format!("the name {} is taken by a living node at {}", holder.node, holder.addr);
+        Refusal { holder: Some(holder), ..Refusal::new(RefusalCode::NameTaken, &text) }
+    }
+
+    /// The same, cut and cleaned: what a handler or a peer made may be neither.
+    pub(crate) fn cleaned(self) -> Refusal {
+        Refusal { text: plain(&self.text), ..self }
     }
 }
 

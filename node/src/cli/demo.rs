@@ -42,11 +42,12 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     start_logging("warn", false)?;
     tokio_runtime()?.block_on(async {
         let mut servers = Vec::new();
-        let outcome = tokio::select! {
-            outcome = bring_up(&ports, &mut servers) => outcome,
-            told = told_to_stop() => told,
+        // A signal while the nodes start ends the demo as well.
+        let (outcome, up) = tokio::select! {
+            outcome = bring_up(&ports, &mut servers) => (outcome, true),
+            told = told_to_stop() => (told, false),
         };
-        if outcome.is_ok() && !servers.is_empty() {
+        if outcome.is_ok() && up {
             tokio::select! {
                 told = told_to_stop() => told?,
                 error = any_failed(&servers) => return Err(error),

@@ -26,6 +26,9 @@ use crate::counters::Counters;
 /// Compressed blocks in one message at most. Each expands to 64 KiB at most; honest ones hold 16 KiB.
 const BLOCKS_LIMIT: usize = 16;
 
+/// How long gossip remembers an incarnation after its death.
+const DEAD_INCARNATION_KEPT: Duration = Duration::from_secs(600);
+
 const KEY_STATE: &str = "state";
 const KEY_STARTED: &str = "started";
 
@@ -52,6 +55,8 @@ pub(crate) fn gossip_config(me: &PeerInfo, cluster: &str, interval: Duration) ->
         seed_nodes: Vec::new(),
         failure_detector_config: FailureDetectorConfig {
             initial_interval: interval * 2,
+            // Each start of a node is a name of its own here: the dead ones must not pile up in the digest.
+            dead_node_grace_period: DEAD_INCARNATION_KEPT,
             ..FailureDetectorConfig::default()
         },
         marked_for_deletion_grace_period: Duration::from_secs(3600),

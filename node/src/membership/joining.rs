@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Attempts at an address before it counts as out of reach: on a bad network one may fail by chance.
+const ATTEMPTS: u8 = 2;
+
 /// Progress of one join. Plain state, `now` passed in.
 ///
 /// [`learn`](Self::learn) names addresses to hear from; [`heard`](Self::heard) and [`unreachable`](Self::unreachable)
@@ -23,7 +26,8 @@ pub(crate) struct Joining {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contact {
-    Pending,
+    /// Not heard from yet, after so many attempts.
+    Pending(u8),
     Heard,
     Unreachable,
 }
@@ -31,14 +35,14 @@ enum Contact {
 impl Joining {
     /// `patience`: after so long the node serves with what it has, and says so.
     pub(crate) fn new(seeds: impl IntoIterator<Item = SocketAddr>, now: Instant, patience: Duration) -> Self {
-        let peers = seeds.into_iter().map(|seed| (seed, Contact::Pending)).collect();
+        let peers = seeds.into_iter().map(|seed| (seed, Contact::Pending(0))).collect();
         Self { peers, deadline: now + patience, filled: false }
     }
 
     /// A peer named further members that are alive.
     pub(crate) fn learn(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) {
         for addr in addrs {
-            self.peers.entry(addr).or_insert(Contact::Pending);
+            self.peers.entry(addr).or_insert(Contact::Pending(0));
         }
     }
 
@@ -47,12 +51,20 @@ impl Joining {
         self.peers.insert(addr, Contact::Heard);
     }
 
-    /// The address did not answer, or is this node's own.
+    /// The address did not answer; after some attempts it is not waited for any more.
     pub(crate) fn unreachable(&mut self, addr: SocketAddr) {
         let contact = self.peers.entry(addr).or_insert(Contact::Unreachable);
-        if *contact == Contact::Pending {
-            *contact = Contact::Unreachable;
+        if let Contact::Pending(failures) = contact {
+            *contact = match *failures + 1 {
+                ATTEMPTS => Contact::Unreachable,
+                failures => Contact::Pending(failures),
+            };
         }
+    }
+
+    /// The address is this node's own.
+    pub(crate) fn is_own(&mut self, addr: SocketAddr) {
+        self.peers.insert(addr, Contact::Unreachable);
     }
 
     /// A sync session with a peer that serves has ended well, or no peer serves yet.
@@ -62,7 +74,7 @@ impl Joining {
 
     /// Whether the clocks of all peers within reach have been heard.
     pub(crate) fn clocks_heard(&self) -> bool {
-        !self.peers.values().any(|contact| *contact == Contact::Pending)
+        !self.peers.values().any(|contact| matches!(contact, Contact::Pending(_)))
     }
 
     /// Whether nobody else is within reach.
@@ -82,7 +94,7 @@ impl Joining {
 
     /// Addresses still to be heard from.
     pub(crate) fn pending(&self) -> impl Iterator<Item = SocketAddr> {
-        self.peers.iter().filter(|(_, contact)| **contact == Contact::Pending).map(|(addr, _)| *addr)
+        self.peers.iter().filter(|(_, contact)| matches!(contact, Contact::Pending(_))).map(|(addr, _)| *addr)
     }
 }
 
@@ -111,6 +123,8 @@ mod tests {
         assert!(!joining.is_done(now), "2 and 3 may hold later clocks");
         joining.heard(addr(2));
         joining.unreachable(addr(3));
+        assert!(!joining.is_done(now), "one attempt may fail by chance");
+        joining.unreachable(addr(3));
         assert!(joining.is_done(now));
     }
 
@@ -132,8 +146,9 @@ mod tests {
         let now = Instant::now();
         let mut joining = Joining::new([addr(1), addr(2)], now, Duration::from_secs(30));
         joining.unreachable(addr(1));
+        joining.unreachable(addr(1));
         assert!(!joining.is_done(now));
-        joining.unreachable(addr(2));
+        joining.is_own(addr(2));
         assert!(joining.is_done(now));
     }
 }

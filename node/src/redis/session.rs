@@ -121,6 +121,10 @@ impl Session {
             return Err(CommandError::AuthRequired);
         }
         self.last_command = command.name;
+        if !command.has(flag::LOADING) {
+            // A node that is still filling itself would answer that keys are missing.
+            self.door.engine.check_serving()?;
+        }
         run(self, args, reply)
     }
 

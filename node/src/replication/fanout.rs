@@ -70,10 +70,21 @@ impl Fanout {
         }
     }
 
-    /// A peer whose queue has overflowed since the last call: only sync can bring it what it lacks.
-    pub(crate) fn take_overflowed(&self) -> Option<NodeId> {
-        let queues = self.queues.read();
-        queues.iter().find(|(_, queue)| queue.outbox.lock().take_overflowed()).map(|(peer, _)| peer.clone())
+    /// Whether a peer's queue has overflowed since the last sync session with it: only sync can bring it what it lacks.
+    pub(crate) fn overflowed(&self, peer: &NodeId) -> bool {
+        self.queues.read().get(peer).is_some_and(|queue| queue.outbox.lock().overflowed())
+    }
+
+    /// The same, and from here on only new overflows count.
+    pub(crate) fn take_overflowed(&self, peer: &NodeId) -> bool {
+        self.queues.read().get(peer).is_some_and(|queue| queue.outbox.lock().take_overflowed())
+    }
+
+    /// A session that was to make up for an overflow failed.
+    pub(crate) fn mark_overflowed(&self, peer: &NodeId) {
+        if let Some(queue) = self.queues.read().get(peer) {
+            queue.outbox.lock().mark_overflowed();
+        }
     }
 
     /// Keys queued over all peers.

@@ -1,9 +1,11 @@
 //! The two ends of a replication channel: batches one way, acknowledgements back.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use rumour_crdt::Entry;
 use rumour_transport::{FrameReceiver, FrameSender, Peer, codec};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fanout::PeerQueue;
 use crate::engine::EngineState;
@@ -17,51 +19,61 @@ const BATCH_BYTES_LIMIT: usize = 256 * 1024;
 /// A peer that does not acknowledge for so long is taken for gone; its connection is closed.
 const ACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
 
+const STALLED: &str = "the peer stopped acknowledging";
+
 /// Sends a peer's outbox until the connection breaks. There is no timer: a change on an idle link leaves at once.
 pub(crate) async fn send(engine: &EngineState, peer: &Peer) -> Result<(), String> {
     let queue = engine.fanout.queue(&peer.info().node);
-    let (mut tx, mut rx) = peer.open_channel().await.map_err(|error| error.to_string())?;
-    // Whatever an earlier connection left in flight goes out again.
-    queue.outbox.lock().disconnected();
-    let ended = pump(engine, &queue, &mut tx, &mut rx).await;
-    queue.outbox.lock().disconnected();
+    let (tx, rx) = peer.open_channel().await.map_err(|error| error.to_string())?;
+    let link = queue.outbox.lock().connected();
+    let ended = Pump { engine, queue: &queue, link, tx, rx, sent: VecDeque::new() }.run().await;
+    queue.outbox.lock().disconnected(link);
+    // A newer link may have found nothing to send while this one held it.
+    queue.wake.notify_one();
     ended
 }
 
-async fn pump(
-    engine: &EngineState,
-    queue: &PeerQueue,
-    tx: &mut FrameSender,
-    rx: &mut FrameReceiver,
-) -> Result<(), String> {
-    loop {
-        while let Some(batch) = next_batch(engine, queue) {
-            let body = codec::encode(&batch).map_err(|error| error.to_string())?;
-            tx.send(kind::BATCH, body).await.map_err(|error| error.to_string())?;
-        }
-        let idle = queue.outbox.lock().in_flight() == 0;
-        let acknowledged = async {
-            if idle {
-                return rx.recv().await;
+/// One link at work.
+struct Pump<'a> {
+    engine: &'a EngineState,
+    queue: &'a PeerQueue,
+    link: u64,
+    tx: FrameSender,
+    rx: FrameReceiver,
+    /// When each batch left that is not acknowledged.
+    sent: VecDeque<Instant>,
+}
+
+impl Pump<'_> {
+    async fn run(mut self) -> Result<(), String> {
+        loop {
+            while let Some(batch) = next_batch(self.engine, self.queue, self.link) {
+                let body = codec::encode(&batch).map_err(|error| error.to_string())?;
+                self.sent.push_back(Instant::now());
+                let sending = timeout(ACK_TIMEOUT, self.tx.send(kind::BATCH, body));
+                sending.await.map_err(|_| STALLED.to_owned())?.map_err(|error| error.to_string())?;
             }
-            match timeout(ACK_TIMEOUT, rx.recv()).await {
-                Ok(received) => received,
-                Err(_) => Ok(None),
+            let overdue = self.sent.front().map(|sent| *sent + ACK_TIMEOUT);
+            tokio::select! {
+                biased;
+                received = self.rx.recv() => match received.map_err(|error| error.to_string())? {
+                    Some(frame) => {
+                        acknowledge(self.engine, self.queue, self.link, frame.kind, &frame.body)?;
+                        self.sent.pop_front();
+                    }
+                    None => return Err(STALLED.to_owned()),
+                },
+                () = self.queue.wake.notified() => {}
+                () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
+                    return Err(STALLED.to_owned());
+                }
             }
-        };
-        tokio::select! {
-            biased;
-            received = acknowledged => match received.map_err(|error| error.to_string())? {
-                Some(frame) => acknowledge(engine, queue, frame.kind, &frame.body)?,
-                None => return Err("the peer stopped acknowledging".to_owned()),
-            },
-            () = queue.wake.notified() => {}
         }
     }
 }
 
 /// Fills the next batch, if something waits and the link has room for it.
-fn next_batch(engine: &EngineState, queue: &PeerQueue) -> Option<Batch> {
+fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batch> {
     let mut outbox = queue.outbox.lock();
     if outbox.in_flight() >= BATCHES_IN_FLIGHT {
         return None;
@@ -69,7 +81,7 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue) -> Option<Batch> {
     let mut entries: Vec<(Bytes, Entry)> = Vec::new();
     let mut bytes = 0;
     let now_ms = engine.clock.wall_ms();
-    let number = outbox.next_batch(BATCH_KEYS_LIMIT, |key| {
+    let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key| {
         // A key that a flush removed meanwhile needs no entry: the watermark in the head covers it.
         if let Some(entry) = engine.store.with_entry(key, now_ms, Entry::clone) {
             bytes += key.len() + entry.payload_bytes() + 64;
@@ -81,13 +93,19 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue) -> Option<Batch> {
     Some(Batch { number, clock: engine.clock.send_time(), flushed: engine.store.flushed(), entries })
 }
 
-fn acknowledge(engine: &EngineState, queue: &PeerQueue, kind: u8, body: &[u8]) -> Result<(), String> {
+fn acknowledge(
+    engine: &EngineState,
+    queue: &PeerQueue,
+    link: u64,
+    kind: u8,
+    body: &[u8],
+) -> Result<(), String> {
     if kind != kind::ACK {
         return Err(format!("a frame of kind {kind} where an acknowledgement was due"));
     }
     let ack: Ack = codec::decode(body).map_err(|error| error.to_string())?;
     engine.follow(ack.clock, rumour_crdt::Stamp::ZERO);
-    let keys = queue.outbox.lock().acknowledge(ack.number).ok_or("an acknowledgement out of order")?;
+    let keys = queue.outbox.lock().acknowledge(link, ack.number).ok_or("an acknowledgement out of order")?;
     let refused = ack.refused.len().min(keys);
     engine.counters.replication_sent.add((keys - refused) as u64);
     if refused > 0 {

@@ -13,9 +13,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 /// Keys waiting for one peer. Plain state: the task that owns the link drives it.
 ///
-/// Order of calls: [`push`](Self::push) whenever a key changed; [`next_batch`](Self::next_batch) while the link
-/// has room; [`acknowledge`](Self::acknowledge) for each answer; [`disconnected`](Self::disconnected) when the link
-/// broke, which puts everything unacknowledged back.
+/// Order of calls: [`push`](Self::push) whenever a key changed; [`connected`](Self::connected) when a link stands, which puts
+/// back whatever an earlier one left unacknowledged; then, with the link's number, [`next_batch`](Self::next_batch) while it has
+/// room, [`acknowledge`](Self::acknowledge) for each answer and [`disconnected`](Self::disconnected) when it broke. A link that another
+/// one has replaced can do nothing any more.
 pub(crate) struct Outbox {
     waiting: VecDeque<Bytes>,
     queued: HashSet<Bytes, BuildHasherDefault<Xxh3Default>>,
@@ -24,12 +25,17 @@ pub(crate) struct Outbox {
     keys_limit: usize,
     overflowed: bool,
     announce: bool,
+    link: u64,
+    bytes: usize,
 }
 
 struct Flight {
     batch: u64,
     keys: Vec<Bytes>,
 }
+
+/// Bytes of keys in one outbox at most; past it, as past the limit in keys, what changed is left to sync.
+const BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// What [`Outbox::push`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,8 @@ impl Outbox {
             keys_limit,
             overflowed: false,
             announce: false,
+            link: 0,
+            bytes: 0,
         }
     }
 
@@ -59,10 +67,11 @@ impl Outbox {
         if self.queued.contains(key) {
             return Pushed::Waiting;
         }
-        if self.len() >= self.keys_limit {
+        if self.len() >= self.keys_limit || self.bytes + key.len() > BYTES_LIMIT {
             self.overflowed = true;
             return Pushed::Overflowed;
         }
+        self.bytes += key.len();
         self.queued.insert(key.clone());
         self.waiting.push_back(key.clone());
         Pushed::Queued
@@ -78,10 +87,11 @@ impl Outbox {
     /// `take` is called for each key in turn and answers whether the batch has room for another after it.
     pub(crate) fn next_batch(
         &mut self,
+        link: u64,
         keys_limit: usize,
         mut take: impl FnMut(&Bytes) -> bool,
     ) -> Option<u64> {
-        if self.waiting.is_empty() && !self.announce {
+        if link != self.link || self.waiting.is_empty() && !self.announce {
             return None;
         }
         self.announce = false;
@@ -103,11 +113,13 @@ impl Outbox {
     }
 
     /// Takes a batch as done and returns how many keys it had; `None` if it was not the oldest in flight.
-    pub(crate) fn acknowledge(&mut self, batch: u64) -> Option<usize> {
-        if self.in_flight.front()?.batch != batch {
+    pub(crate) fn acknowledge(&mut self, link: u64, batch: u64) -> Option<usize> {
+        if link != self.link || self.in_flight.front()?.batch != batch {
             return None;
         }
-        self.in_flight.pop_front().map(|flight| flight.keys.len())
+        let keys = self.in_flight.pop_front()?.keys;
+        self.bytes -= keys.iter().map(Bytes::len).sum::<usize>();
+        Some(keys.len())
     }
 
     /// Batches sent and not yet acknowledged.
@@ -115,12 +127,28 @@ impl Outbox {
         self.in_flight.len()
     }
 
+    /// A new link takes over from any other; gives its number.
+    pub(crate) fn connected(&mut self) -> u64 {
+        self.put_back();
+        self.link += 1;
+        self.link
+    }
+
+    /// The link broke: what was in flight on it waits again.
+    pub(crate) fn disconnected(&mut self, link: u64) {
+        if link == self.link {
+            self.put_back();
+        }
+    }
+
     /// Puts what was in flight back in front of the queue. Sending twice is harmless: merging is idempotent.
-    pub(crate) fn disconnected(&mut self) {
+    fn put_back(&mut self) {
         while let Some(flight) = self.in_flight.pop_back() {
             for key in flight.keys.into_iter().rev() {
                 if self.queued.insert(key.clone()) {
                     self.waiting.push_front(key);
+                } else {
+                    self.bytes -= key.len();
                 }
             }
         }
@@ -133,12 +161,23 @@ impl Outbox {
         self.waiting.clear();
         self.queued.clear();
         self.in_flight.clear();
+        self.bytes = 0;
         self.overflowed = false;
     }
 
-    /// Whether keys were left to sync since the last call.
+    /// Whether keys were left to sync that no session has made up for.
+    pub(crate) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// The same, when a session begins that is to make up for them.
     pub(crate) fn take_overflowed(&mut self) -> bool {
         std::mem::take(&mut self.overflowed)
+    }
+
+    /// That session failed.
+    pub(crate) fn mark_overflowed(&mut self) {
+        self.overflowed = true;
     }
 
     /// Keys waiting or in flight.
@@ -157,7 +196,8 @@ mod tests {
 
     fn drain(outbox: &mut Outbox) -> (u64, Vec<Bytes>) {
         let mut keys = Vec::new();
-        let batch = outbox.next_batch(10, |key| {
+        let link = outbox.link;
+        let batch = outbox.next_batch(link, 10, |key| {
             keys.push(key.clone());
             true
         });
@@ -172,7 +212,7 @@ mod tests {
         let (first, keys) = drain(&mut outbox);
         assert_eq!(keys, [key("a")]);
         assert_eq!(outbox.push(&key("a")), Pushed::Queued, "the copy in flight is already old");
-        assert_eq!(outbox.acknowledge(first), Some(1));
+        assert_eq!(outbox.acknowledge(0, first), Some(1));
         assert_eq!(outbox.len(), 1);
     }
 
@@ -182,10 +222,10 @@ mod tests {
         for name in ["a", "b", "c"] {
             outbox.push(&key(name));
         }
-        outbox.next_batch(1, |_| true).expect("a");
-        outbox.next_batch(1, |_| true).expect("b");
+        outbox.next_batch(0, 1, |_| true).expect("a");
+        outbox.next_batch(0, 1, |_| true).expect("b");
         outbox.push(&key("a"));
-        outbox.disconnected();
+        outbox.disconnected(0);
         assert_eq!(drain(&mut outbox).1, [key("b"), key("c"), key("a")]);
         assert_eq!(outbox.in_flight(), 1);
     }
@@ -199,7 +239,7 @@ mod tests {
         assert_eq!(outbox.push(&key("a")), Pushed::Waiting);
         assert_eq!(outbox.len(), 2);
         assert!(outbox.take_overflowed());
-        assert!(!outbox.take_overflowed());
+        assert!(!outbox.overflowed());
     }
 
     #[test]
@@ -207,19 +247,52 @@ mod tests {
         let mut outbox = Outbox::new(10);
         outbox.push(&key("a"));
         outbox.push(&key("b"));
-        let first = outbox.next_batch(1, |_| true).expect("a");
-        let second = outbox.next_batch(1, |_| true).expect("b");
-        assert_eq!(outbox.acknowledge(second), None);
-        assert_eq!(outbox.acknowledge(first), Some(1));
-        assert_eq!(outbox.acknowledge(second), Some(1));
+        let first = outbox.next_batch(0, 1, |_| true).expect("a");
+        let second = outbox.next_batch(0, 1, |_| true).expect("b");
+        assert_eq!(outbox.acknowledge(0, second), None);
+        assert_eq!(outbox.acknowledge(0, first), Some(1));
+        assert_eq!(outbox.acknowledge(0, second), Some(1));
     }
 
     #[test]
     fn an_announcement_goes_out_without_keys() {
         let mut outbox = Outbox::new(10);
-        assert_eq!(outbox.next_batch(10, |_| true), None);
+        assert_eq!(outbox.next_batch(0, 10, |_| true), None);
         outbox.announce();
-        assert!(outbox.next_batch(10, |_| true).is_some());
-        assert_eq!(outbox.next_batch(10, |_| true), None);
+        assert!(outbox.next_batch(0, 10, |_| true).is_some());
+        assert_eq!(outbox.next_batch(0, 10, |_| true), None);
+    }
+
+    #[test]
+    fn a_link_that_was_replaced_disturbs_nothing() {
+        let mut outbox = Outbox::new(10);
+        outbox.push(&key("a"));
+        let old = outbox.connected();
+        let first = outbox.next_batch(old, 10, |_| true).expect("a");
+        let new = outbox.connected();
+        assert_eq!(outbox.next_batch(old, 10, |_| true), None);
+        let again = outbox.next_batch(new, 10, |_| true).expect("a once more");
+        assert_eq!(outbox.acknowledge(old, first), None);
+        outbox.disconnected(old);
+        assert_eq!(outbox.acknowledge(new, again), Some(1), "it is still in flight");
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn the_bytes_of_keys_are_bounded_and_given_back() {
+        let mut outbox = Outbox::new(usize::MAX);
+        let long = |n: u8| Bytes::from(vec![n; BYTES_LIMIT / 4]);
+        for n in 0..4 {
+            assert_eq!(outbox.push(&long(n)), Pushed::Queued);
+        }
+        assert_eq!(outbox.push(&key("a")), Pushed::Overflowed);
+        let link = outbox.connected();
+        outbox.next_batch(link, 2, |_| true).expect("two");
+        outbox.disconnected(link);
+        let link = outbox.connected();
+        while let Some(batch) = outbox.next_batch(link, 1, |_| true) {
+            outbox.acknowledge(link, batch);
+        }
+        assert_eq!((outbox.len(), outbox.bytes), (0, 0));
     }
 }

@@ -106,15 +106,14 @@ impl Runtime {
     async fn admit(self: Arc<Self>, newcomer: PeerInfo) -> Result<(), Refusal> {
         if newcomer.node == self.me.node {
             self.expect_twin(newcomer.addr);
-            return Err(Refusal::new(RefusalCode::NameTaken, &self.me.addr.to_string()));
+            return Err(Refusal::name_taken(self.me.clone()));
         }
         let holder = self.view.lock().holder(&newcomer);
         let Some(holder) = holder else { return Ok(()) };
         if self.lives(&holder, &newcomer).await {
             tracing::warn!(name = %newcomer.node, holder = %holder.addr, newcomer = %newcomer.addr,
                 "refused a node whose name is taken by a living one");
-            // The text is where the holder of the name is.
-            return Err(Refusal::new(RefusalCode::NameTaken, &holder.addr.to_string()));
+            return Err(Refusal::name_taken(holder));
         }
         Ok(())
     }

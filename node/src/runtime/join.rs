@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::sync::Care;
 use super::{Outcome, Runtime};
 use crate::error::NodeError;
 use crate::events::Event;
 use crate::membership::Reported;
+
+/// How long a node with a seed whose name cannot be looked up waits for that: name servers may start late, too.
+const SEED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a join looks at where it stands when nothing wakes it.
 const JOIN_TICK: Duration = Duration::from_millis(50);
@@ -16,7 +20,7 @@ const JOIN_TICK: Duration = Duration::from_millis(50);
 impl Runtime {
     pub(super) async fn join_task(self: Arc<Self>) {
         loop {
-            if self.joining.lock().is_done(Instant::now()) {
+            if self.may_serve() {
                 break;
             }
             let clocks_heard = {
@@ -26,7 +30,7 @@ impl Runtime {
             if clocks_heard {
                 match self.serving_peer() {
                     Some(peer) => {
-                        if self.sync_with(&peer).await {
+                        if self.sync_with(&peer, Care::Everything).await {
                             self.joining.lock().filled();
                             continue;
                         }
@@ -55,6 +59,14 @@ impl Runtime {
         });
         tracing::info!(node = %self.me.node, addr = %self.me.addr, "serving");
         self.emit(Event::Serving);
+    }
+
+    /// A fill that is under way is waited for even when patience has run out: it has its own end.
+    fn may_serve(&self) -> bool {
+        let (joining, now) = (self.joining.lock(), Instant::now());
+        let named_in_vain = !self.seeds_resolved() && self.started.elapsed() < SEED_PATIENCE;
+        let filling = joining.is_overdue(now) && !self.syncing.lock().peers.is_empty();
+        joining.is_done(now) && !named_in_vain && !filling
     }
 
     pub(crate) async fn ready(&self) -> Result<(), NodeError> {

@@ -24,7 +24,7 @@ use chitchat::ChitchatHandle;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rumour_transport::{NodeId, PeerInfo, Transport};
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +54,7 @@ pub(crate) struct Runtime {
     serving_peers: Mutex<BTreeMap<NodeId, bool>>,
     syncing: Mutex<SyncState>,
     sync_kicks: mpsc::Sender<NodeId>,
+    sync_turns: Semaphore,
     rng: Mutex<SmallRng>,
     events: broadcast::Sender<Event>,
     outcome: watch::Sender<Outcome>,

@@ -9,11 +9,12 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rumour_crdt::{ActorId, DigestKey};
 use rumour_transport::{Binding, Identity, Transport, TransportConfig};
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::Inbox;
+use super::sync::SESSIONS_LIMIT;
 use super::{Outcome, Runtime, Seed, SyncState};
 use crate::clock::NodeClock;
 use crate::config::{Config, Credentials};
@@ -72,6 +73,7 @@ impl Runtime {
             serving_peers: Mutex::default(),
             syncing: Mutex::new(SyncState::default()),
             sync_kicks,
+            sync_turns: Semaphore::new(SESSIONS_LIMIT),
             rng: Mutex::new(rng),
             events: broadcast::channel(EVENTS_LIMIT).0,
             outcome: watch::channel(Outcome::Joining).0,
@@ -84,8 +86,6 @@ impl Runtime {
         runtime.register_status();
         runtime.start_gossip(config.cluster.as_str(), gossip_out).await?;
         runtime.resolve_seeds().await;
-        // Host names too are heard from before the node serves.
-        runtime.joining.lock().learn(runtime.seeds.iter().filter_map(|seed| *seed.addr.lock()));
         runtime.spawn(runtime.clone().members_loop());
         runtime.spawn(runtime.clone().seed_loop());
         runtime.spawn(runtime.clone().dial_loop());

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumour_transport::{DialError, NodeId, Peer, PeerInfo, RefusalCode, Transport, codec};
+use rand::seq::IteratorRandom;
+use rumour_transport::{DialError, NodeId, Peer, PeerInfo, Refusal, Transport, codec};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Runtime;
@@ -72,23 +73,23 @@ impl Runtime {
         });
     }
 
-    fn dial_failed(&self, addr: SocketAddr, error: &DialError) {
-        self.joining.lock().unreachable(addr);
-        match error {
-            DialError::Myself => {
-                self.dial_plan.lock().succeeded(addr);
-                self.own_addrs.lock().insert(addr);
-                return;
-            }
-            DialError::SameName(other) => self.meet_twin(other),
-            DialError::Refused(refusal) if refusal.code == RefusalCode::NameTaken => {
-                self.name_refused(addr, &refusal.text);
-            }
-            _ => {}
+    fn dial_failed(self: &Arc<Self>, addr: SocketAddr, error: &DialError) {
+        if *error == DialError::Myself {
+            self.joining.lock().is_own(addr);
+            self.dial_plan.lock().succeeded(addr);
+            self.own_addrs.lock().insert(addr);
+            return;
         }
+        self.joining.lock().unreachable(addr);
         tracing::debug!(%addr, %error, "dialing failed");
         let mut rng = self.rng.lock();
         self.dial_plan.lock().failed(addr, error.to_string(), Instant::now(), &mut *rng);
+        drop(rng);
+        match error {
+            DialError::SameName(other) => self.meet_twin(addr, other),
+            DialError::Refused(Refusal { holder: Some(holder), .. }) => self.meet_twin(addr, holder),
+            _ => {}
+        }
     }
 
     /// Somebody came with this node's own name. A newcomer gives up by itself; a twin from the other side of a cut does
@@ -101,23 +102,15 @@ impl Runtime {
         });
     }
 
-    /// Another living node answered with this node's name: of two that serve, the one that started later stops; one that
-    /// has not served yet stops in any case.
-    fn meet_twin(&self, other: &PeerInfo) {
+    /// Another living node has this node's name, says who was dialed: of two that serve, the one that started later stops; one
+    /// that has not served yet stops in any case.
+    fn meet_twin(self: &Arc<Self>, dialed: SocketAddr, other: &PeerInfo) {
         let later = (other.started_ms, other.incarnation) < (self.me.started_ms, self.me.incarnation);
         if later || !self.engine.phase.is_serving() {
             self.fail(&NodeError::NameTaken { name: self.me.node.clone(), addr: other.addr });
-        }
-    }
-
-    /// A peer says that a living node has this node's name. A newcomer stops; a node that serves already meets the
-    /// other one first, and the later of the two stops.
-    fn name_refused(&self, by: SocketAddr, holder: &str) {
-        let holder: SocketAddr = holder.parse().unwrap_or(by);
-        if !self.engine.phase.is_serving() || holder == by {
-            self.fail(&NodeError::NameTaken { name: self.me.node.clone(), addr: holder });
-        } else {
-            self.joining.lock().learn([holder]);
+        } else if other.addr != dialed {
+            // It learns from this node itself that it is the later one.
+            self.dial(other.addr);
         }
     }
 
@@ -157,7 +150,7 @@ impl Runtime {
     /// Takes a peer's part of a greeting in.
     pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: &Greeting) {
         self.engine.follow(greeting.clock, greeting.flushed);
-        {
+        if !self.engine.phase.is_serving() {
             let mut joining = self.joining.lock();
             joining.heard(peer.addr);
             let others = greeting.members.iter().filter(|(node, _)| *node != self.me.node);
@@ -192,14 +185,11 @@ impl Runtime {
         self.kick_sync(&info.node);
     }
 
-    /// Whether some connected peer serves.
+    /// A random one of the connected peers that serve.
     pub(super) fn serving_peer(&self) -> Option<NodeId> {
-        let transport = self.transport()?;
+        let peers = self.transport()?.peers();
         let serving = self.serving_peers.lock();
-        transport
-            .peers()
-            .iter()
-            .map(|peer| peer.info().node.clone())
-            .find(|node| serving.get(node) == Some(&true))
+        let nodes = peers.iter().map(|peer| &peer.info().node);
+        nodes.filter(|node| serving.get(*node) == Some(&true)).choose(&mut *self.rng.lock()).cloned()
     }
 }

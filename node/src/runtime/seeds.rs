@@ -43,7 +43,16 @@ impl Runtime {
         let local = self.transport().and_then(|transport| transport.local_addr().ok());
         let open = self.seeds.iter().filter(|seed| !seed.is_address() && self.needs_lookup(seed));
         join_all(open.map(|seed| seed.resolve(local))).await;
+        if !self.engine.phase.is_serving() {
+            // Host names too are heard from before the node serves.
+            self.joining.lock().learn(self.seeds.iter().filter_map(|seed| *seed.addr.lock()));
+        }
         self.progress.notify_one();
+    }
+
+    /// Whether every seed has an address.
+    pub(super) fn seeds_resolved(&self) -> bool {
+        self.seeds.iter().all(|seed| seed.addr.lock().is_some())
     }
 
     fn needs_lookup(&self, seed: &Seed) -> bool {

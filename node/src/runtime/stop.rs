@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumour_transport::{Peer, Transport};
-use tokio::time::{Instant, sleep, timeout};
+use rumour_transport::{NodeId, Transport};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::sync::Care;
 use super::{Outcome, Runtime};
 use crate::error::NodeError;
 use crate::membership::Reported;
@@ -64,15 +65,26 @@ impl Runtime {
         }
     }
 
-    /// Waits until connected peers have acknowledged what is queued for them; gives how many keys none of them has.
+    /// Waits until connected peers have acknowledged what is queued for them, and brings them by sync what did not fit their
+    /// queues; gives how many keys none of them has, at least.
     async fn drain(&self) -> usize {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         loop {
-            let peers = self.transport().map(Transport::peers).unwrap_or_default();
-            let queued = |peer: &Peer| self.engine.fanout.queued_for(&peer.info().node);
-            if peers.iter().all(|peer| queued(peer) == 0) || Instant::now() >= deadline {
-                let best = peers.iter().map(queued).min();
-                return best.unwrap_or_else(|| self.engine.fanout.most_queued());
+            let peers: Vec<NodeId> = self
+                .transport()
+                .map(Transport::peers)
+                .unwrap_or_default()
+                .iter()
+                .map(|peer| peer.node().clone())
+                .collect();
+            let fanout = &self.engine.fanout;
+            let lacks = |peer: &NodeId| fanout.queued_for(peer) + usize::from(fanout.overflowed(peer));
+            if peers.iter().all(|peer| lacks(peer) == 0) || Instant::now() >= deadline {
+                return peers.iter().map(lacks).min().unwrap_or_else(|| fanout.most_queued());
+            }
+            for peer in peers.iter().filter(|peer| fanout.overflowed(peer)) {
+                // What a session brought until it was cut stays brought.
+                let _ = timeout_at(deadline, self.sync_with(peer, Care::Everything)).await;
             }
             sleep(DRAIN_TICK).await;
         }

@@ -17,6 +17,7 @@ const SLOTS_LIMIT: usize = 1024;
 /// or the end. Dropping a session midway is safe.
 pub(crate) struct Session {
     salt: u64,
+    skip_young: bool,
     differing: VecDeque<u16>,
     listing: Option<Listing>,
     want: VecDeque<Position>,
@@ -63,9 +64,11 @@ pub(crate) enum Step {
 
 impl Session {
     /// `salt` should differ from session to session, so that fingerprints that collide once do not do so again.
-    pub(crate) fn new(salt: u64) -> Self {
+    /// `skip_young` leaves entries that replication is bringing already to it.
+    pub(crate) fn new(salt: u64, skip_young: bool) -> Self {
         Self {
             salt,
+            skip_young,
             differing: VecDeque::new(),
             listing: None,
             want: VecDeque::new(),
@@ -173,7 +176,7 @@ impl Session {
                 }
                 let young =
                     |(_, entry): &(_, rumour_crdt::Entry)| entry.newest().time.millis() > settled_before_ms;
-                if engine.store.entries_at(mine.at).iter().all(young) {
+                if self.skip_young && engine.store.entries_at(mine.at).iter().all(young) {
                     continue;
                 }
                 self.give.push_back(mine.at);

@@ -52,7 +52,7 @@ fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
 
 /// Runs a session to its end through the wire format; gives its report and the bytes that passed.
 fn run(a: &EngineState, b: &EngineState) -> (Report, usize) {
-    let mut session = Session::new(99);
+    let mut session = Session::new(99, true);
     let mut request = session.start(a);
     let mut bytes = 0;
     for _ in 0..10_000 {
@@ -156,7 +156,7 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
     for request in hostile {
         assert!(respond(&a, request.clone()).is_err(), "{request:?}");
     }
-    let mut session = Session::new(1);
+    let mut session = Session::new(1, true);
     session.start(&a);
     assert!(session.reply(&a, SyncReply::Slots { differing: vec![1] }).is_err(), "out of turn");
     let short = SyncReply::Root {

@@ -30,6 +30,11 @@ impl Replica {
         self.flushed
     }
 
+    /// The highest stamp of all that it holds.
+    pub(crate) fn highest_stamp(&self) -> Stamp {
+        self.entries.values().map(Entry::newest).max().unwrap_or(Stamp::ZERO).max(self.flushed)
+    }
+
     /// What a client must be shown.
     pub(crate) fn visible(&self, key: &[u8], now_ms: u64) -> Option<&Bytes> {
         Face::at(self.entries.get(key)?, now_ms).visible()

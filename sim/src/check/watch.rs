@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     ledger: Arc<Mutex<Ledger>>,
     /// How far ahead of the node's clock an entry from elsewhere may be stamped.
     skew_ms_max: u64,
+    /// The highest stamp that this node's peers knew when it was started, where it must have heard of that.
+    floor: Stamp,
     seen: Mutex<Seen>,
 }
 
@@ -39,7 +41,12 @@ impl Watch {
         skew_ms_max: u64,
     ) -> Self {
         let seen = Mutex::new(Seen { replica: Replica::new(), ended: false });
-        Self { world, label, clock, ledger, skew_ms_max, seen }
+        Self { world, label, clock, ledger, skew_ms_max, floor: Stamp::ZERO, seen }
+    }
+
+    /// The same for a node whose every stamp must lie above `floor`.
+    pub(crate) fn above(self, floor: Stamp) -> Self {
+        Self { floor, ..self }
     }
 
     /// Name and number of the start.
@@ -105,6 +112,11 @@ impl Observer for Watch {
     fn minted(&self, node: &NodeId, key: &[u8], before: Option<&Entry>, after: &Entry) {
         self.world.trace().merge(node.as_str(), "write", key, after.version());
         self.report(self.ledger.lock().mint(key, before, after));
+        self.report(require(
+            after.newest() > self.floor,
+            "a node has heard its peers' clocks before it writes",
+            || format!("{} is not above {}", after.newest(), self.floor),
+        ));
         self.change("a write", |replica, now_ms| replica.mint(key, before, after, now_ms));
     }
 

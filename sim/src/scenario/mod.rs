@@ -6,6 +6,7 @@ mod join;
 mod leave;
 mod network;
 mod partition;
+mod rewind;
 mod skew;
 
 use std::pin::Pin;
@@ -73,6 +74,7 @@ pub fn all() -> &'static [Scenario] {
         crash::SCENARIO,
         join::SCENARIO,
         leave::SCENARIO,
+        rewind::SCENARIO,
         skew::SCENARIO,
         network::SCENARIO,
     ]
