@@ -36,3 +36,20 @@ fn a_second_node_of_a_name_is_refused_by_others_that_probe_the_living_one() {
     let dir = TempDir::new();
     is_refused(&dir, &mut cluster(&dir, 2), 0);
 }
+
+/// Two halves that knew nothing of each other each have an `a`; a newcomer that knows both halves brings them together.
+#[test]
+fn of_two_living_nodes_of_one_name_the_one_that_started_later_stops() {
+    let dir = TempDir::new();
+    let mut elders = cluster(&dir, 2);
+    let key = dir.path().join("cluster.key");
+    let mut later = Spec::new(&dir, "a", &key).serve();
+    let friend = Spec::new(&dir, "y", &key).seed(later.spec.peer()).serve();
+    let bridge = Spec::new(&dir, "z", &key).seed(elders[1].spec.peer()).seed(friend.spec.peer()).serve();
+    assert_eq!(later.wait_end(Duration::from_secs(40)).code(), Some(1));
+    for node in [&elders[0], &elders[1], &friend, &bridge] {
+        node.wait_members(&["a healthy", "b healthy", "y healthy", "z healthy"], Duration::from_secs(30));
+        assert_eq!(node.incarnation_of("a"), elders[0].incarnation_of("a"));
+    }
+    assert!(elders[0].is_running());
+}
