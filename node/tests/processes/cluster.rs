@@ -162,8 +162,13 @@ fn a_node_takes_no_write_while_a_seed_has_yet_to_answer() {
         let node = Spec::new(&dir, "a", &key).with("--seed", &seed).start();
         let status = wait_for("its admin door is open", PATIENCE, || node.try_status());
         assert_eq!(status["state"], "joining", "with {seed}");
-        let refused = node.client().say("SET k v");
-        assert!(matches!(&refused, Reply::Error(text) if text.starts_with("LOADING ")), "{refused:?}");
+        for command in ["SET k v", "GET k", "DBSIZE", "FLUSHALL"] {
+            let refused = node.client().say(command);
+            assert!(
+                matches!(&refused, Reply::Error(text) if text.starts_with("LOADING ")),
+                "{command}: {refused:?}"
+            );
+        }
         node.wait_ready(PATIENCE);
         assert_eq!(node.client().say("SET k v"), Reply::ok());
     }

@@ -137,14 +137,17 @@ pub(crate) fn written(numbers: std::ops::Range<u32>, tag: &str) -> Contents {
     numbers.map(pair).collect()
 }
 
-/// Every key with its value, as the door shows them. An error while `DBSIZE` says another number.
+/// Every key with its value, as the door shows them. An error while the node joins, and while `DBSIZE` says another number.
 #[track_caller]
 pub(crate) fn contents(addr: SocketAddr) -> Result<Contents, String> {
     let mut client = Client::connect(addr);
     let mut contents = Contents::new();
     let mut cursor = b"0".to_vec();
     loop {
-        let mut page = client.call(&[b"SCAN", &cursor, b"COUNT", b"1000"]).items();
+        let mut page = match client.call(&[b"SCAN", &cursor, b"COUNT", b"1000"]) {
+            Reply::Error(text) if text.starts_with("LOADING ") => return Err(text),
+            page => page.items(),
+        };
         let keys: Vec<Vec<u8>> = page.pop().expect("keys").items().into_iter().map(Reply::bytes).collect();
         cursor = page.pop().expect("a cursor").bytes();
         if !keys.is_empty() {
