@@ -3,12 +3,13 @@
 //! Each start of a node is watched from its first write to long after its end. What is checked while nodes run
 //! and once they have been healed is in `inspect`.
 
+mod clocks;
 mod inspect;
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -218,28 +219,6 @@ impl Cluster {
     /// The wall clock of a node; it outlives restarts.
     pub fn clock(&self, node: usize) -> SimClock {
         self.shared.members.lock()[node].clock.clone()
-    }
-
-    /// Moves the wall clock of a node by `ms`, backwards if negative. Clocks outlive restarts.
-    pub fn jump_clock(&self, node: usize, ms: i64) {
-        self.world().trace().note(format_args!("clock of {} jumps by {ms} ms", node_name(node)));
-        self.shared.clocks_were_wrong.store(true, Ordering::Relaxed);
-        self.shared.members.lock()[node].clock.jump(ms);
-    }
-
-    /// Lets the wall clock of a node run fast, or slow if negative, by this many millionths from now on.
-    pub fn drift_clock(&self, node: usize, ppm: i32) {
-        self.world().trace().note(format_args!("clock of {} drifts by {ppm} ppm", node_name(node)));
-        self.shared.clocks_were_wrong.store(true, Ordering::Relaxed);
-        self.shared.members.lock()[node].clock.set_drift(ppm);
-    }
-
-    /// Sets all clocks right.
-    pub fn correct_clocks(&self) {
-        self.world().trace().note(format_args!("all clocks are set right"));
-        for member in &*self.shared.members.lock() {
-            member.clock.correct();
-        }
     }
 
     /// Where a node is reached.
