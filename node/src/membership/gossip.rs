@@ -26,6 +26,9 @@ use crate::counters::Counters;
 /// Compressed blocks in one message at most. Each expands to 64 KiB at most; honest ones hold 16 KiB.
 const BLOCKS_LIMIT: usize = 16;
 
+/// Mean heartbeat intervals of silence, roughly, after which a node counts as dead.
+const PHI_THRESHOLD: f64 = 5.0;
+
 /// How long gossip remembers an incarnation after its death.
 const DEAD_INCARNATION_KEPT: Duration = Duration::from_secs(600);
 
@@ -55,6 +58,8 @@ pub(crate) fn gossip_config(me: &PeerInfo, cluster: &str, interval: Duration) ->
         seed_nodes: Vec::new(),
         failure_detector_config: FailureDetectorConfig {
             initial_interval: interval * 2,
+            // Mistakes are cheap here, since a suspect is neither removed nor passed over; slowness is what users see.
+            phi_threshold: PHI_THRESHOLD,
             // Each start of a node is a name of its own here: the dead ones must not pile up in the digest.
             dead_node_grace_period: DEAD_INCARNATION_KEPT,
             ..FailureDetectorConfig::default()
