@@ -103,7 +103,7 @@ fn a_node_that_stood_still_takes_deletes_and_flushes_over_and_brings_nothing_bac
         node.wait_contents(&written(0..2_000, "before"), PATIENCE);
     }
     nodes[2].signal("STOP");
-    nodes[0].wait_members(&["a healthy", "b healthy", "c down"], 2 * DEATH_LIMIT);
+    nodes[0].wait_members(&["a healthy", "b healthy", "c down"], DEATH_LIMIT);
     // Half by a flush, and of what was written anew some by deletes.
     assert_eq!(nodes[0].client().say("FLUSHALL"), Reply::ok());
     write_keys(local(nodes[1].spec.redis()), 1_900..2_100, "while c stood still");
