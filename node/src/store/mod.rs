@@ -65,44 +65,52 @@ impl Store {
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
         let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
-        let expired = slot.expire_if_due(hash, key, now_ms);
-        let entry = slot.get(hash, key)?;
-        if expired && let Some(observer) = &self.observer {
-            observer.expired(&self.node, key, entry);
-        }
-        Some(read(entry))
+        self.expire_if_due(slot, hash, key, now_ms);
+        slot.get(hash, key).map(read)
     }
 
-    /// Lets `decide` see the present entry and replace it, in one step under the shard's lock.
+    /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of
+    /// which nothing is known. Nothing is cloned, so the cost does not depend on how much the key holds.
     ///
-    /// `decide` must mint its stamp inside the call, so that a flush that comes first is below it.
+    /// `modify` must mint its stamp inside the call, so that a flush that comes first is below it.
+    pub(crate) fn modify<R>(
+        &self,
+        key: &[u8],
+        now_ms: u64,
+        modify: impl FnOnce(&mut Option<Entry>) -> R,
+    ) -> R {
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.shard(slot).lock();
+        let index = slot % SLOTS_PER_SHARD;
+        self.expire_if_due(shard.slot_mut(index), hash, key, now_ms);
+        shard.modify(&self.digest_key, index, hash, key, |present| {
+            let Some(observer) = &self.observer else { return modify(present) };
+            let before = present.clone();
+            let reply = modify(present);
+            if let Some(after) = present.as_ref().filter(|after| before.as_ref() != Some(after)) {
+                observer.minted(&self.node, key, before.as_ref(), after);
+            }
+            reply
+        })
+    }
+
+    /// Lets `decide` see the present entry and replace it. See [`Self::modify`].
     pub(crate) fn update<R>(
         &self,
         key: &[u8],
         now_ms: u64,
         decide: impl FnOnce(Option<&Entry>) -> Decision<R>,
     ) -> R {
-        let (slot, hash) = self.locate(key);
-        let mut shard = self.shard(slot).lock();
-        let index = slot % SLOTS_PER_SHARD;
-        let slot = shard.slot_mut(index);
-        if slot.expire_if_due(hash, key, now_ms)
-            && let (Some(observer), Some(entry)) = (&self.observer, slot.get(hash, key))
-        {
-            observer.expired(&self.node, key, entry);
-        }
-        let before = slot.get(hash, key);
-        let Decision { replace, reply } = decide(before);
-        if let Some(after) = replace {
-            if let Some(observer) = &self.observer {
-                observer.minted(&self.node, key, before, &after);
+        self.modify(key, now_ms, |present| {
+            let Decision { replace, reply } = decide(present.as_ref());
+            if replace.is_some() {
+                *present = replace;
             }
-            shard.put(&self.digest_key, index, hash, key, after);
-        }
-        reply
+            reply
+        })
     }
 
-    /// Merges an entry that came from a peer.
+    /// Merges an entry that came from a peer, in place.
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible.
     pub(crate) fn apply(&self, key: &[u8], mut incoming: Entry, now_ms: u64) -> Applied {
@@ -113,24 +121,23 @@ impl Store {
             return Applied::Flushed;
         }
         let index = slot % SLOTS_PER_SHARD;
-        let slot = shard.slot_mut(index);
         // A local expiry that is due takes effect before the merge: nothing older may show again.
-        slot.expire_if_due(hash, key, now_ms);
-        let before = slot.get(hash, key);
-        let (after, merged) = match before {
-            None => (incoming.clone(), Merged { changed: true, conflict: None }),
-            Some(present) => {
-                let mut after = present.clone();
-                let merged = after.merge(&incoming);
-                (after, merged)
+        self.expire_if_due(shard.slot_mut(index), hash, key, now_ms);
+        let merged = shard.modify(&self.digest_key, index, hash, key, |present| {
+            let Some(entry) = present else {
+                if let Some(observer) = &self.observer {
+                    observer.merged(&self.node, key, None, &incoming, &incoming);
+                }
+                *present = Some(incoming);
+                return Merged { changed: true, conflict: None };
+            };
+            let before = self.observer.is_some().then(|| entry.clone());
+            let merged = entry.merge(&incoming);
+            if let Some(observer) = &self.observer {
+                observer.merged(&self.node, key, before.as_ref(), &incoming, entry);
             }
-        };
-        if let Some(observer) = &self.observer {
-            observer.merged(&self.node, key, before, &incoming, &after);
-        }
-        if merged.changed {
-            shard.put(&self.digest_key, index, hash, key, after);
-        }
+            merged
+        });
         Applied::Merged(merged)
     }
 
@@ -172,6 +179,14 @@ impl Store {
         let mut shard = self.shards[index % SHARDS].lock();
         for slot in shard.slots_mut() {
             self.expire_slot(slot, now_ms);
+        }
+    }
+
+    fn expire_if_due(&self, slot: &mut Slot, hash: u64, key: &[u8], now_ms: u64) {
+        if slot.expire_if_due(hash, key, now_ms)
+            && let (Some(observer), Some(entry)) = (&self.observer, slot.get(hash, key))
+        {
+            observer.expired(&self.node, key, entry);
         }
     }
 

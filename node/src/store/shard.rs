@@ -42,12 +42,20 @@ impl Shard {
         self.cell
     }
 
-    /// Stores an entry in place of the present one and moves the cells along.
-    pub(super) fn put(&mut self, digest_key: &DigestKey, slot: usize, hash: u64, key: &[u8], entry: Entry) {
+    /// Has `modify` change a key's state in place and moves the cells along.
+    pub(super) fn modify<R>(
+        &mut self,
+        digest_key: &DigestKey,
+        slot: usize,
+        hash: u64,
+        key: &[u8],
+        modify: impl FnOnce(&mut Option<Entry>) -> R,
+    ) -> R {
         let slot = &mut self.slots[slot];
         self.cell -= slot.cell;
-        slot.put(digest_key, hash, key, entry);
+        let reply = slot.modify(digest_key, hash, key, modify);
         self.cell += slot.cell;
+        reply
     }
 
     pub(super) fn flushed(&self) -> Stamp {
@@ -96,21 +104,37 @@ impl Slot {
         self.records.find(hash, |record| record.key == key).map(|record| &record.entry)
     }
 
-    fn put(&mut self, digest_key: &DigestKey, hash: u64, key: &[u8], entry: Entry) {
-        let version = entry.version();
-        self.live += usize::from(is_live(&entry));
-        match self.records.entry(hash, |record| record.key == key, |record| record.hash) {
-            TableEntry::Occupied(mut present) => {
-                let present = present.get_mut();
-                self.live -= usize::from(is_live(&present.entry));
-                self.cell.replace(digest_key, hash, present.entry.version(), version);
-                present.entry = entry;
-            }
-            TableEntry::Vacant(free) => {
-                self.cell.insert(digest_key, hash, version);
-                free.insert(Record { hash, key: Bytes::copy_from_slice(key), entry });
-            }
+    fn modify<R>(
+        &mut self,
+        digest_key: &DigestKey,
+        hash: u64,
+        key: &[u8],
+        modify: impl FnOnce(&mut Option<Entry>) -> R,
+    ) -> R {
+        let (present, place) =
+            match self.records.entry(hash, |record| record.key == key, |record| record.hash) {
+                TableEntry::Occupied(present) => {
+                    let (record, place) = present.remove();
+                    (Some(record), place)
+                }
+                TableEntry::Vacant(place) => (None, place),
+            };
+        let (name, mut state) = match present {
+            Some(record) => (Some(record.key), Some(record.entry)),
+            None => (None, None),
+        };
+        let (version, live) = (state.as_ref().map(Entry::version), state.as_ref().is_some_and(is_live));
+        let reply = modify(&mut state);
+        self.live -= usize::from(live);
+        if let Some(version) = version {
+            self.cell.remove(digest_key, hash, version);
         }
+        if let Some(entry) = state {
+            self.live += usize::from(is_live(&entry));
+            self.cell.insert(digest_key, hash, entry.version());
+            place.insert(Record { hash, key: name.unwrap_or_else(|| Bytes::copy_from_slice(key)), entry });
+        }
+        reply
     }
 
     /// Lets a due expiry of one key take effect. The cell does not change: the version stays.

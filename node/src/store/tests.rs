@@ -61,6 +61,27 @@ fn a_flush_reaches_what_was_never_seen_and_spares_what_comes_after() {
     assert_eq!(store.get(b"here", 1000).as_deref(), Some(&b"new"[..]));
 }
 
+#[test]
+fn changes_in_place_move_cells_and_counts_along() {
+    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+    let created = store.modify(b"k", 1000, |present| {
+        assert_eq!(*present, None);
+        *present = Some(Entry::value(Bytes::from_static(b"v"), Some(5000), minter.mint(1000, None), None));
+        present.as_ref().map(Entry::version)
+    });
+    let before = store.root_cell();
+    let changed = store.modify(b"k", 1000, |present| {
+        let entry = present.as_mut().expect("what was stored");
+        entry.set_expiry(None, minter.mint(1000, Some(entry.newest())));
+        Some(entry.version())
+    });
+    assert_ne!(created, changed);
+    assert_ne!(store.root_cell(), before, "the digest follows a change of the expiry alone");
+    assert_eq!((store.stale_cells(), store.len()), (vec![], 1));
+    assert!(store.modify(b"k", 1000, Option::take).is_some());
+    assert_eq!((store.root_cell(), store.len(), store.tombstones()), (Cell::default(), 0, 0));
+}
+
 /// What a random history does to one key.
 #[derive(Debug, Clone)]
 enum Step {
