@@ -22,26 +22,36 @@
 //! let bob = Entry::value("bob".into(), Some(61_000), there.mint(1_001, None), None);
 //!
 //! let merged = ada.merge(&bob);
-//! assert_eq!(ada.live_value(1_002), Some(&"bob".into()));
-//! assert_eq!(merged.conflict.map(|lost| lost.losing.actor), Some(here.actor()));
+//! assert_eq!(ada.live_value(1_002), Some("bob".into()));
+//! assert_eq!(merged.described[0].losing.stamp.actor, here.actor());
 //!
 //! let gone = Entry::tombstone(here.mint(1_003, Some(ada.newest())), Some(&ada));
-//! assert_eq!(ada.merge(&gone).conflict, None);
+//! assert_eq!(ada.merge(&gone).conflicts, 0);
 //! assert_eq!(ada.live_value(1_004), None);
 //! ```
 
+mod contents;
+mod counter;
 mod digest;
+mod dots;
 mod entry;
+mod fields;
 mod hlc;
 mod ids;
 mod lattice;
+mod origin;
 mod stamp;
 mod vector;
 
+pub use contents::{Contents, Data, Kind, Lost};
+pub use counter::{Amount, Counter, Sum};
 pub use digest::{Cell, DigestKey};
-pub use entry::{Body, BrokenInvariant, Conflict, ENTRY_DOTS_LIMIT, Entry, Expiry, Merged};
+pub use dots::DotSet;
+pub use entry::{Body, BrokenInvariant, Conflict, ENTRY_DOTS_LIMIT, Entry, Expiry, Merged, Side, Written};
+pub use fields::{Field, FieldName, Fields, Index, Met, Payload, Put, Score, ScoreOrder};
 pub use hlc::{Clock, FutureTime, Hlc};
 pub use ids::{ActorId, Dot};
 pub use lattice::Lattice;
+pub use origin::Origin;
 pub use stamp::{Minter, Stamp};
 pub use vector::{VECTOR_ACTORS_LIMIT, VersionVector};

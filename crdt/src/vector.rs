@@ -129,6 +129,17 @@ impl VersionVector {
         self.len() == 0
     }
 
+    /// Bytes of heap that it takes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.dots {
+            Dots::Other(Some(list)) if list.spilled() => {
+                size_of::<List>() + list.capacity() * size_of::<Dot>()
+            }
+            Dots::Other(Some(_)) => size_of::<List>(),
+            Dots::One(..) | Dots::Other(None) => 0,
+        }
+    }
+
     /// The same vector as the crate `crdts` has it, which is what users are given.
     pub fn to_vclock(&self) -> crdts::VClock<u64> {
         self.iter().map(|dot| crdts::Dot::new(dot.actor.get(), dot.seq)).collect()

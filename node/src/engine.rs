@@ -159,7 +159,7 @@ impl Engine {
         }
         let now_ms = self.now_ms();
         let outcome = self.inner.store.update(key, now_ms, |present| {
-            let previous = present.and_then(|entry| entry.live_value(now_ms)).cloned();
+            let previous = present.and_then(|entry| entry.live_value(now_ms));
             let wanted = match options.condition {
                 Condition::Always => true,
                 Condition::IfAbsent => previous.is_none(),
@@ -194,7 +194,7 @@ impl Engine {
         self.check_key(key)?;
         let now_ms = self.now_ms();
         let removed = self.inner.store.update(key, now_ms, |present| {
-            let visible = present.and_then(|entry| entry.live_value(now_ms)).cloned();
+            let visible = present.and_then(|entry| entry.live_value(now_ms));
             let replace = visible
                 .is_some()
                 .then(|| Entry::tombstone(self.inner.clock.mint(present.map(Entry::newest)), present));
@@ -335,9 +335,9 @@ impl EngineState {
         }
         let applied = self.store.apply(key, entry, self.clock.wall_ms());
         if let Applied::Merged(merged) = &applied
-            && merged.conflict.is_some()
+            && merged.conflicts > 0
         {
-            self.counters.conflicts.add(1);
+            self.counters.conflicts.add(merged.conflicts as u64);
         }
         Some(applied)
     }

@@ -37,7 +37,7 @@ pub(crate) struct Greeting {
 }
 
 /// Entries that changed at the sender.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub(crate) number: u64,
     pub(crate) clock: Hlc,
@@ -55,7 +55,7 @@ pub(crate) struct Ack {
 }
 
 /// A step of a sync session, from the node that began it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SyncRequest {
     /// Are we equal? `root` is the salted fingerprint of the sum of all cells.
     Root { clock: Hlc, flushed: Stamp, salt: u64, root: u64 },
@@ -68,7 +68,7 @@ pub(crate) enum SyncRequest {
 }
 
 /// The answer to a [`SyncRequest`] of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SyncReply {
     /// `groups` has the fingerprint of every group, or is `None` when the roots are equal.
     Root { clock: Hlc, flushed: Stamp, groups: Option<Vec<u64>> },

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, ENTRY_DOTS_LIMIT, Entry, NEVER};
-use crate::{Stamp, VersionVector};
+use crate::{Contents, Stamp, VersionVector};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireEntry {
@@ -17,6 +17,7 @@ pub(super) struct WireEntry {
     expires_at_ms: Option<u64>,
     /// Only where it is not the value's.
     expiry_stamp: Option<Stamp>,
+    contents: Option<Box<Contents>>,
 }
 
 /// Bytes that are no entry. None was made of them.
@@ -40,6 +41,7 @@ impl From<Entry> for WireEntry {
             expires_at_ms: entry.expiry().at_ms,
             expiry_stamp: entry.expiry_stamp.as_deref().copied(),
             body: entry.body,
+            contents: entry.contents,
         }
     }
 }
@@ -51,7 +53,9 @@ impl TryFrom<WireEntry> for Entry {
         let stamp = wire.stamp;
         let expires_at_ms = wire.expires_at_ms.unwrap_or(NEVER);
         let expiry_changed = wire.expiry_stamp.is_some();
-        if stamp.seq == 0 || wire.expiry_stamp.is_some_and(|expiry| expiry.seq == 0) {
+        // What is contributed to nothing has no write below it.
+        let of_nothing = stamp == Stamp::ZERO && wire.contents.is_some();
+        if stamp.seq == 0 && !of_nothing || wire.expiry_stamp.is_some_and(|expiry| expiry.seq == 0) {
             return Err(MalformedEntry::NoWrite);
         }
         if wire.others.get(stamp.actor) != 0 {
@@ -61,8 +65,8 @@ impl TryFrom<WireEntry> for Entry {
             return Err(MalformedEntry::ExpiryOutOfOrder);
         }
         let misplaced = match wire.body {
-            Body::Value(_) => false,
-            Body::Tombstone => expires_at_ms != NEVER || expiry_changed,
+            Body::Value(_) => of_nothing,
+            Body::Tombstone => wire.contents.is_none() && (expires_at_ms != NEVER || expiry_changed),
             Body::Expired => expires_at_ms == NEVER,
         };
         if misplaced {
@@ -77,6 +81,7 @@ impl TryFrom<WireEntry> for Entry {
             body: wire.body,
             expires_at_ms,
             expiry_stamp: wire.expiry_stamp.map(Box::new),
+            contents: wire.contents,
         })
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crdts::{CmRDT, CvRDT, LWWReg, VClock};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use rumour_crdt::{ActorId, Body, ENTRY_DOTS_LIMIT, Entry, Minter, Stamp};
+use rumour_crdt::{ActorId, Body, ENTRY_DOTS_LIMIT, Entry, Minter, Stamp, Written};
 
 /// One step of a history. Replicas are numbered modulo their count.
 #[derive(Clone, Debug)]
@@ -124,6 +124,14 @@ impl Oracle {
     }
 }
 
+fn written(body: &Body) -> Written {
+    match body {
+        Body::Value(value) => Written::Value(value.clone()),
+        Body::Tombstone => Written::Deleted,
+        Body::Expired => Written::Expired,
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) entry: Entry,
@@ -143,17 +151,18 @@ impl State {
 
         let concurrent = before.oracle.is_concurrent(&other.oracle);
         if concurrent || self.oracle.clock.dots.len() <= ENTRY_DOTS_LIMIT {
-            assert_eq!(merged.conflict.is_some(), concurrent, "conflicts are missed or made up");
+            assert_eq!(merged.conflicts == 1, concurrent, "conflicts are missed or made up");
         }
         let (winner, loser) =
             if before.entry.stamp() > other.entry.stamp() { (&before, other) } else { (other, &before) };
-        if let Some(conflict) = &merged.conflict {
-            assert_eq!((conflict.winning, conflict.losing), (winner.entry.stamp(), loser.entry.stamp()));
-            assert_eq!(&conflict.losing_body, loser.entry.body());
+        if let Some(conflict) = merged.described.first() {
+            let stamps = (winner.entry.stamp(), loser.entry.stamp());
+            assert_eq!((conflict.winning.stamp, conflict.losing.stamp), stamps);
+            assert_eq!(conflict.losing.written, written(loser.entry.body()));
         }
         Happened {
             conflicts: u32::from(concurrent),
-            false_conflicts: u32::from(merged.conflict.is_some() && !concurrent),
+            false_conflicts: u32::from(merged.conflicts > 0 && !concurrent),
             revived: u32::from(
                 before.entry.stamp() == self.entry.stamp()
                     && *before.entry.body() == Body::Expired

@@ -57,7 +57,7 @@ impl Store {
 
     /// The value of a key at `now_ms`. An expiry that is due takes effect for good.
     pub(crate) fn get(&self, key: &[u8], now_ms: u64) -> Option<Bytes> {
-        self.with_entry(key, now_ms, |entry| entry.live_value(now_ms).cloned()).flatten()
+        self.with_entry(key, now_ms, |entry| entry.live_value(now_ms)).flatten()
     }
 
     /// Reads a key's entry, tombstones included, after a due expiry took effect.
@@ -117,7 +117,7 @@ impl Store {
         incoming.expire(now_ms);
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
-        if incoming.stamp() <= shard.flushed() {
+        if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
         }
         let index = slot % SLOTS_PER_SHARD;
@@ -128,8 +128,9 @@ impl Store {
                 if let Some(observer) = &self.observer {
                     observer.merged(&self.node, key, None, &incoming, &incoming);
                 }
+                incoming.settle();
                 *present = Some(incoming);
-                return Merged { changed: true, conflict: None };
+                return Merged { changed: true, ..Merged::default() };
             };
             let before = self.observer.is_some().then(|| entry.clone());
             let merged = entry.merge(&incoming);

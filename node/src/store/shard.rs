@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
-use rumour_crdt::{Body, Cell, DigestKey, Entry, Stamp};
+use rumour_crdt::{Cell, DigestKey, Entry, Stamp};
 
 /// Consecutive slots behind one lock.
 pub(super) struct Shard {
@@ -169,7 +169,7 @@ impl Slot {
     fn remove_up_to(&mut self, digest_key: &DigestKey, watermark: Stamp) {
         let (cell, live) = (&mut self.cell, &mut self.live);
         self.records.retain(|record| {
-            let keep = record.entry.stamp() > watermark;
+            let keep = record.entry.stamp() >= watermark;
             if !keep {
                 cell.remove(digest_key, record.hash, record.entry.version());
                 *live -= usize::from(is_live(&record.entry));
@@ -190,5 +190,5 @@ impl Slot {
 }
 
 fn is_live(entry: &Entry) -> bool {
-    matches!(entry.body(), Body::Value(_))
+    entry.is_visible()
 }

@@ -199,7 +199,7 @@ proptest! {
         run(&a, &b);
         prop_assert_eq!(a.store.root_cell(), b.store.root_cell());
         let values = |node: &EngineState| {
-            let visible = |(key, entry): (Bytes, Entry)| Some((key, entry.live_value(0)?.clone()));
+            let visible = |(key, entry): (Bytes, Entry)| Some((key, entry.live_value(0)?));
             node.export().into_iter().filter_map(visible).collect::<Vec<_>>()
         };
         prop_assert_eq!(values(&a), values(&b));

@@ -108,7 +108,7 @@ impl Replica {
     }
 
     fn store(&mut self, key: &[u8], after: &Entry) -> Checked {
-        require(after.stamp() > self.flushed, "what was flushed stays away", || {
+        require(after.stamp() >= self.flushed, "what was flushed stays away", || {
             format!("{} came back with {}, flushed at {}", show(key), after.stamp(), self.flushed)
         })?;
         if let Some(known) = self.entries.get(key) {

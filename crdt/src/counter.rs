@@ -1,0 +1,297 @@
+//! A counter that goes up and down, and that an observed reset brings back to what the reset had not seen.
+//!
+//! The PN counter of Shapiro, Preguiça, Baquero and Zawirski (A comprehensive study of Convergent and
+//! Commutative Replicated Data Types, 2011), with one signed sum an actor in place of two, as an actor's
+//! later sum replaces its earlier one. How a total is shown and where it overflows is the node's affair.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{ActorId, Dot, Lattice, Origin};
+
+/// What is added to a counter at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// A whole number.
+    Integer(i64),
+    /// Any other; must be finite.
+    Float(f64),
+}
+
+/// A sum of amounts. Whole numbers are summed exactly, apart from the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sum {
+    /// Of the whole numbers.
+    pub integer: i128,
+    /// Of the others.
+    pub float: f64,
+}
+
+/// A counter: what each incarnation has added to it.
+///
+/// Shares merge by the later one. A reset ([`clear`](Self::clear)) notes beside each share how much of it
+/// was seen; what was added concurrently is all that remains. So a counter that was reset keeps a residue
+/// an actor, which is invisible.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Counter {
+    /// By actor, then by birth.
+    shares: Vec<Share>,
+}
+
+/// What one incarnation has added since it began the share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Share {
+    actor: ActorId,
+    /// The sequence of its first contribution. An incarnation that forgot its share begins another: were it
+    /// to continue, its smaller sum would look like an earlier one.
+    birth: u64,
+    /// The sequence of its latest contribution.
+    last: u64,
+    sum: Sum,
+    cleared: Option<Box<Cleared>>,
+}
+
+/// How much of a share a reset has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Cleared {
+    last: u64,
+    sum: Sum,
+}
+
+impl Sum {
+    /// Both together, as a float.
+    pub fn to_f64(self) -> f64 {
+        self.integer as f64 + self.float
+    }
+
+    fn add(&mut self, by: Amount) {
+        match by {
+            Amount::Integer(by) => self.integer = self.integer.saturating_add(i128::from(by)),
+            Amount::Float(by) => self.float += by,
+        }
+    }
+
+    /// An order of sums, only to have one where correct nodes never need it.
+    fn order(&self) -> (i128, u64) {
+        (self.integer, self.float.to_bits())
+    }
+}
+
+impl std::ops::Sub for Sum {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { integer: self.integer.saturating_sub(other.integer), float: self.float - other.float }
+    }
+}
+
+impl std::iter::Sum for Sum {
+    fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
+        sums.fold(Self::default(), |total, sum| Self {
+            integer: total.integer.saturating_add(sum.integer),
+            float: total.float + sum.float,
+        })
+    }
+}
+
+impl Share {
+    fn is_active(&self) -> bool {
+        self.cleared.as_ref().is_none_or(|cleared| cleared.last < self.last)
+    }
+
+    fn value(&self) -> Sum {
+        match &self.cleared {
+            None => self.sum,
+            Some(cleared) if cleared.last < self.last => self.sum - cleared.sum,
+            Some(_) => Sum::default(),
+        }
+    }
+
+    fn join(&mut self, other: &Self) -> bool {
+        let later = (other.last, other.sum.order()) > (self.last, self.sum.order());
+        if later {
+            (self.last, self.sum) = (other.last, other.sum);
+        }
+        let rank = |cleared: &Option<Box<Cleared>>| {
+            cleared.as_ref().map(|cleared| (cleared.last, cleared.sum.order()))
+        };
+        let cleared = rank(&other.cleared) > rank(&self.cleared);
+        if cleared {
+            self.cleared.clone_from(&other.cleared);
+        }
+        later | cleared
+    }
+}
+
+impl Counter {
+    /// Adds to the share of the write's actor. Returns what changed, to be sent to others.
+    pub fn add(&mut self, by: Amount, origin: Origin) -> Self {
+        let Dot { actor, seq } = origin.stamp.dot();
+        let end = self.shares.partition_point(|share| share.actor <= actor);
+        let own = end.checked_sub(1).map(|at| &mut self.shares[at]);
+        let own = own
+            .filter(|share| share.actor == actor)
+            .filter(|share| share.last > origin.unbroken_since && share.cleared.is_none());
+        let share = match own {
+            Some(share) => {
+                share.last = seq;
+                share.sum.add(by);
+                share.clone()
+            }
+            None => {
+                let mut share = Share { actor, birth: seq, last: seq, sum: Sum::default(), cleared: None };
+                share.sum.add(by);
+                self.shares.insert(end, share.clone());
+                share
+            }
+        };
+        Self { shares: vec![share] }
+    }
+
+    /// Takes everything away that is seen here. Returns what changed, to be sent to others; `None` if there
+    /// was nothing.
+    pub fn clear(&mut self) -> Option<Self> {
+        let active = self.shares.iter_mut().filter(|share| share.is_active());
+        let cleared: Vec<_> = active
+            .map(|share| {
+                share.cleared = Some(Box::new(Cleared { last: share.last, sum: share.sum }));
+                share.clone()
+            })
+            .collect();
+        (!cleared.is_empty()).then_some(Self { shares: cleared })
+    }
+
+    /// The sum of all that was added and not taken away by a reset.
+    pub fn total(&self) -> Sum {
+        self.shares.iter().map(Share::value).sum()
+    }
+
+    /// Whether anything was added since it was last reset; the total may be zero all the same.
+    pub fn is_active(&self) -> bool {
+        self.shares.iter().any(Share::is_active)
+    }
+
+    /// Whether it holds nothing, not even the residue of a reset.
+    pub fn is_empty(&self) -> bool {
+        self.shares.is_empty()
+    }
+
+    /// The latest contribution of each actor.
+    pub fn tops(&self) -> impl Iterator<Item = Dot> {
+        self.shares.iter().map(|share| Dot { actor: share.actor, seq: share.last })
+    }
+
+    /// Bytes of heap that it takes, about.
+    pub fn heap_bytes(&self) -> usize {
+        let cleared = self.shares.iter().filter(|share| share.cleared.is_some()).count();
+        self.shares.capacity() * size_of::<Share>() + cleared * size_of::<Cleared>()
+    }
+
+    /// Equal counters have equal fingerprints; `seed` tells apart where they stand.
+    pub fn fingerprint(&self, seed: u64) -> u64 {
+        self.shares.iter().fold(seed, |hash, share| {
+            let cleared = share.cleared.as_ref().map_or(0, |cleared| cleared.last);
+            let mut bytes = [0; 32];
+            let words = [share.actor.get(), share.birth, share.last, cleared];
+            for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+            xxh3_64_with_seed(&bytes, hash)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Counter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shares = Vec::<Share>::deserialize(deserializer)?;
+        let in_order = |pair: &[Share]| (pair[0].actor, pair[0].birth) < (pair[1].actor, pair[1].birth);
+        if shares.windows(2).all(in_order) {
+            Ok(Self { shares })
+        } else {
+            Err(serde::de::Error::custom("shares of a counter are out of order"))
+        }
+    }
+}
+
+impl Lattice for Counter {
+    fn join(&mut self, other: &Self) -> bool {
+        let mut changed = false;
+        for share in &other.shares {
+            let name = |share: &Share| (share.actor, share.birth);
+            match self.shares.binary_search_by_key(&name(share), name) {
+                Ok(at) => changed |= self.shares[at].join(share),
+                Err(at) => {
+                    self.shares.insert(at, share.clone());
+                    changed = true;
+                }
+            }
+        }
+        changed
+    }
+
+    fn equivalent(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hlc, Stamp};
+
+    fn by(actor: u64, seq: u64) -> Origin {
+        let stamp = Stamp { time: Hlc::from_parts(seq, 0), actor: ActorId::new(actor), seq };
+        Origin { stamp, unbroken_since: 0 }
+    }
+
+    fn integer(counter: &Counter) -> i128 {
+        counter.total().integer
+    }
+
+    #[test]
+    fn increments_of_two_actors_add_up_however_often_they_arrive() {
+        let (mut here, mut there) = (Counter::default(), Counter::default());
+        let first = here.add(Amount::Integer(5), by(1, 1));
+        here.add(Amount::Integer(-2), by(1, 2));
+        there.add(Amount::Integer(10), by(2, 1));
+        there.join(&here);
+        assert!(!there.join(&first), "an earlier share changes nothing");
+        assert_eq!(integer(&there), 13);
+    }
+
+    #[test]
+    fn a_reset_takes_away_what_it_has_seen_and_no_more() {
+        let (mut here, mut there) = (Counter::default(), Counter::default());
+        here.add(Amount::Integer(10), by(1, 1));
+        there.join(&here);
+        let reset = there.clear().unwrap();
+        here.add(Amount::Integer(5), by(1, 2));
+        for counter in [&mut here, &mut there] {
+            counter.join(&reset);
+        }
+        there.join(&here);
+        assert_eq!((integer(&here), integer(&there)), (5, 5));
+        assert!(there.clear().is_some() && !there.is_active() && there.clear().is_none());
+        here.join(&there);
+        assert_eq!(integer(&here), 0);
+        here.add(Amount::Integer(1), by(1, 3));
+        assert_eq!(integer(&here), 1);
+    }
+
+    #[test]
+    fn an_actor_that_forgot_its_share_begins_another() {
+        let (mut here, mut elsewhere) = (Counter::default(), Counter::default());
+        here.add(Amount::Integer(10), by(1, 1));
+        elsewhere.join(&here);
+        let mut evicted = Counter::default();
+        evicted.add(Amount::Integer(1), Origin { unbroken_since: 1, ..by(1, 2) });
+        elsewhere.join(&evicted);
+        assert_eq!(integer(&elsewhere), 11);
+        // Its own older share has come back; it still must not continue it.
+        evicted.join(&here);
+        evicted.add(Amount::Integer(1), Origin { unbroken_since: 2, ..by(1, 3) });
+        elsewhere.join(&evicted);
+        assert_eq!(integer(&elsewhere), 12);
+    }
+}
