@@ -4,6 +4,7 @@
 //! Commutative Replicated Data Types, 2011), with one signed sum an actor in place of two, as an actor's
 //! later sum replaces its earlier one. How a total is shown and where it overflows is the node's affair.
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -232,6 +233,21 @@ impl Lattice for Counter {
 
     fn equivalent(&self, other: &Self) -> bool {
         self == other
+    }
+}
+
+/// The digits of a number that a sum was added to. Whole numbers end where `i64` does. What is no number, which
+/// only a misbehaving node adds to, stays as it is.
+pub(crate) fn counted(base: &[u8], sum: Sum) -> Bytes {
+    let text = std::str::from_utf8(base).unwrap_or_default();
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(base), _) if sum.float == 0.0 => {
+            let total = sum.integer.saturating_add(i128::from(base));
+            let total = total.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+            Bytes::from(total.to_string())
+        }
+        (_, Ok(base)) => Bytes::from((base + sum.to_f64()).to_string()),
+        _ => Bytes::copy_from_slice(base),
     }
 }
 

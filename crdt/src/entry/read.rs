@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{Body, Entry};
-use crate::{Data, Fields, Kind, Score, Sum};
+use crate::counter::counted;
+use crate::{Data, Fields, Kind, Score};
 
 impl Entry {
     /// Whether there is something to see, due or not.
@@ -80,20 +81,5 @@ impl Entry {
             (Body::Tombstone, Some(sum)) => Some(counted(b"0", sum)),
             _ => None,
         }
-    }
-}
-
-/// The digits of a number that a sum was added to. Whole numbers end where `i64` does. What is no number, which
-/// only a misbehaving node adds to, stays as it is.
-fn counted(base: &[u8], sum: Sum) -> Bytes {
-    let text = std::str::from_utf8(base).unwrap_or_default();
-    match (text.parse::<i64>(), text.parse::<f64>()) {
-        (Ok(base), _) if sum.float == 0.0 => {
-            let total = sum.integer.saturating_add(i128::from(base));
-            let total = total.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-            Bytes::from(total.to_string())
-        }
-        (_, Ok(base)) => Bytes::from((base + sum.to_f64()).to_string()),
-        _ => Bytes::copy_from_slice(base),
     }
 }

@@ -1,11 +1,11 @@
 //! One element of a collection.
 
-use std::fmt::Debug;
-
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::counter::counted;
 use crate::{Counter, DotSet, Expiry, Lattice, Stamp};
 
 /// One element: what was put there and not replaced or removed by a write that had seen it, and what was
@@ -96,6 +96,18 @@ impl<P> Field<P> {
             }
             sum.wrapping_add(xxh3_64_with_seed(&bytes, key_hash))
         })
+    }
+}
+
+impl Field<Bytes> {
+    /// What a field of a map shows: what was put, or zero, and what was added to that, as digits.
+    pub fn text(&self) -> Bytes {
+        let counted_up = self.counter().filter(|counter| counter.is_active()).map(Counter::total);
+        match (self.top(), counted_up) {
+            (Some(put), None) => put.value.clone(),
+            (Some(put), Some(sum)) => counted(&put.value, sum),
+            (None, sum) => counted(b"0", sum.unwrap_or_default()),
+        }
     }
 }
 
