@@ -1,5 +1,7 @@
 //! What was contributed to a key since it was last replaced as a whole.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -22,6 +24,19 @@ pub enum Kind {
     SortedSet,
     /// A map of fields.
     Map,
+}
+
+impl fmt::Display for Kind {
+    /// In words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "string or number",
+            Self::Values => "multi-value register",
+            Self::Set => "set",
+            Self::SortedSet => "sorted set",
+            Self::Map => "map",
+        })
+    }
 }
 
 /// Contributions of one type.

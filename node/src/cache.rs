@@ -52,7 +52,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        self.engine.delete(key.as_ref()).map(|removed| removed.is_some())
+        self.engine.delete(key.as_ref())
     }
 
     /// Lets a key expire after `ttl`; gives whether there was a value.

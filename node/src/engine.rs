@@ -2,6 +2,10 @@
 //!
 //! It decides on local state only and returns at once; what a write changed is queued for the other owners.
 
+mod elements;
+mod view;
+mod writer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -15,7 +19,10 @@ use crate::error::WriteError;
 use crate::membership::MemberState;
 use crate::replication::Fanout;
 use crate::status::{Status, StatusSource};
-use crate::store::{Applied, Decision, Store};
+use crate::store::{Applied, Store};
+pub use elements::Elements;
+pub use view::View;
+pub use writer::Writer;
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_LIMIT: usize = 64 * 1024;
@@ -136,85 +143,90 @@ impl Engine {
         Self { inner }
     }
 
-    /// The value of a key, as this node sees it.
+    /// Looks at a key, in one step: `read` is given what it shows, `None` if nothing, while its shard is locked.
+    pub fn read<R>(&self, key: &[u8], read: impl FnOnce(Option<View<'_>>) -> R) -> R {
+        let now_ms = self.now_ms();
+        let mut read = Some(read);
+        let seen = self
+            .inner
+            .store
+            .with_entry(key, now_ms, |entry| read.take().map(|read| read(View::of(entry, now_ms))));
+        match (seen.flatten(), read) {
+            (Some(seen), _) => seen,
+            (None, Some(read)) => read(None),
+            (None, None) => unreachable!("a reader that was taken has read"),
+        }
+    }
+
+    /// Changes a key, in one step: `write` is given the key while its shard is locked, and what it changes is queued
+    /// for the other owners.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; `write` was not called then.
+    pub fn write<R>(&self, key: &[u8], write: impl FnOnce(&mut Writer<'_>) -> R) -> Result<R, WriteError> {
+        self.check_key(key)?;
+        let now_ms = self.now_ms();
+        let (reply, change) = self.inner.store.modify(key, now_ms, |state| {
+            let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, now_ms);
+            let reply = write(&mut writer);
+            (reply, writer.finish())
+        });
+        if let Some(change) = change {
+            self.inner.fanout.dirty(key, &change);
+        }
+        Ok(reply)
+    }
+
+    /// The value of a key as bytes, as this node sees it; `None` also if it is of another type.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.inner.store.get(key, self.now_ms())
+        self.read(key, |view| view.and_then(|view| view.text()))
     }
 
     /// Whether this node sees a value under the key.
     #[must_use]
     pub fn exists(&self, key: &[u8]) -> bool {
-        self.expiry(key) != Ttl::Missing
+        self.read(key, |view| view.is_some())
     }
 
-    /// Sets a value.
+    /// Sets a value, whatever type the key has.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was written then.
     pub fn set(&self, key: &[u8], value: Bytes, options: SetOptions) -> Result<SetOutcome, WriteError> {
-        self.check_key(key)?;
-        if value.len() > VALUE_BYTES_LIMIT {
-            return Err(WriteError::ValueTooLarge { bytes: value.len(), limit: VALUE_BYTES_LIMIT });
-        }
-        let now_ms = self.now_ms();
-        let outcome = self.inner.store.update(key, now_ms, |present| {
-            let previous = present.and_then(|entry| entry.live_value(now_ms));
-            let wanted = match options.condition {
+        check_value(value.len())?;
+        self.write(key, |key| {
+            let previous = key.view().and_then(|view| view.text());
+            let written = match options.condition {
                 Condition::Always => true,
-                Condition::IfAbsent => previous.is_none(),
-                Condition::IfPresent => previous.is_some(),
+                Condition::IfAbsent => key.kind().is_none(),
+                Condition::IfPresent => key.kind().is_some(),
             };
-            let replace = wanted.then(|| {
-                let expires_at_ms = match options.expiry {
-                    SetExpiry::Clear => None,
-                    SetExpiry::At(at_ms) => Some(at_ms),
-                    SetExpiry::Keep => {
-                        present.filter(|_| previous.is_some()).and_then(|entry| entry.expiry().at_ms)
-                    }
-                };
-                let stamp = self.inner.clock.mint(present.map(Entry::newest));
-                Entry::value(value, expires_at_ms, stamp, present)
-            });
-            Decision { replace, reply: SetOutcome { written: wanted, previous } }
-        });
-        if outcome.written {
-            self.inner.fanout.dirty(key);
-        }
-        Ok(outcome)
+            if written {
+                key.set(value, options.expiry);
+            }
+            SetOutcome { written, previous }
+        })
     }
 
-    /// Deletes a key and returns the value that was visible.
+    /// Deletes a key. Returns whether there was anything.
     ///
     /// A tombstone is left only where there was a value: deleting nothing writes nothing.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
-    pub fn delete(&self, key: &[u8]) -> Result<Option<Bytes>, WriteError> {
-        self.check_key(key)?;
-        let now_ms = self.now_ms();
-        let removed = self.inner.store.update(key, now_ms, |present| {
-            let visible = present.and_then(|entry| entry.live_value(now_ms));
-            let replace = visible
-                .is_some()
-                .then(|| Entry::tombstone(self.inner.clock.mint(present.map(Entry::newest)), present));
-            Decision { replace, reply: visible }
-        });
-        if removed.is_some() {
-            self.inner.fanout.dirty(key);
-        }
-        Ok(removed)
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime"
+    )]
+    pub fn delete(&self, key: &[u8]) -> Result<bool, WriteError> {
+        self.write(key, |key| key.delete())
     }
 
     /// When a key expires.
     #[must_use]
     pub fn expiry(&self, key: &[u8]) -> Ttl {
-        let now_ms = self.now_ms();
-        let ttl = self.inner.store.with_entry(key, now_ms, |entry| match entry.live_value(now_ms) {
-            None => Ttl::Missing,
-            Some(_) => entry.expiry().at_ms.map_or(Ttl::Persistent, Ttl::At),
-        });
-        ttl.unwrap_or(Ttl::Missing)
+        self.read(key, |view| view.map_or(Ttl::Missing, |view| view.ttl()))
     }
 
     /// Sets when a key expires, in milliseconds since the Unix epoch; `None` makes it stay.
@@ -225,27 +237,7 @@ impl Engine {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub fn expire_at(&self, key: &[u8], at_ms: Option<u64>) -> Result<bool, WriteError> {
-        self.check_key(key)?;
-        let now_ms = self.now_ms();
-        let changed = self.inner.store.update(key, now_ms, |present| {
-            let replace = present
-                .filter(|entry| entry.live_value(now_ms).is_some())
-                .filter(|entry| at_ms.is_some() || entry.expiry().at_ms.is_some())
-                .map(|entry| {
-                    let stamp = self.inner.clock.mint(Some(entry.newest()));
-                    if at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-                        return Entry::tombstone(stamp, present);
-                    }
-                    let mut entry = entry.clone();
-                    entry.set_expiry(at_ms, stamp);
-                    entry
-                });
-            Decision { reply: replace.is_some(), replace }
-        });
-        if changed {
-            self.inner.fanout.dirty(key);
-        }
-        Ok(changed)
+        self.write(key, |key| key.expire_at(at_ms))
     }
 
     /// Walks the keys: up to about `count` keys from `cursor` on, and the cursor to go on from. Zero starts
@@ -324,6 +316,17 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Fails if a value is longer than values may be.
+///
+/// # Errors
+/// [`WriteError::ValueTooLarge`].
+pub(crate) fn check_value(bytes: usize) -> Result<(), WriteError> {
+    if bytes > VALUE_BYTES_LIMIT {
+        return Err(WriteError::ValueTooLarge { bytes, limit: VALUE_BYTES_LIMIT });
+    }
+    Ok(())
 }
 
 impl EngineState {

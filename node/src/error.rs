@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rumour_crdt::Kind;
 use rumour_transport::NodeId;
 
 /// Why a write was not done. The state is as before.
@@ -27,6 +28,24 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
+    /// The key holds another type of value.
+    #[error("the key does not hold a {wanted}")]
+    WrongType {
+        /// The type that was asked for.
+        wanted: Kind,
+    },
+    /// The value is not a whole number in 64 bits, so nothing can be added to it.
+    #[error("the value is not an integer or out of range")]
+    NotAnInteger,
+    /// The value is not a number, so nothing can be added to it.
+    #[error("the value is not a number")]
+    NotANumber,
+    /// The sum would not fit in 64 bits.
+    #[error("the number would overflow")]
+    Overflow,
+    /// The sum would not be a number.
+    #[error("the number would become infinite")]
+    NotFinite,
     /// The node is leaving or has stopped; use another node.
     #[error("this node is shutting down; use another one")]
     Closed,

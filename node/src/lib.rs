@@ -54,13 +54,15 @@ pub use builder::NodeBuilder;
 pub use cache::{Cache, Set};
 pub use config::{Credentials, Tuning};
 pub use engine::{
-    Condition, Engine, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT,
+    Condition, Elements, Engine, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT,
+    View, Writer,
 };
 pub use env::{Environment, Observer, SystemClock, WallClock};
 pub use error::{NodeError, WriteError};
 pub use events::{Event, Events};
 pub use membership::{Member, MemberState};
 pub use node::Node;
+pub use rumour_crdt::{Amount, Field, FieldName, Fields, Kind, Score};
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
 pub use status::{MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};

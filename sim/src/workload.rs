@@ -192,7 +192,7 @@ impl Client {
                 let condition = if self.rng.random() { Condition::IfAbsent } else { Condition::IfPresent };
                 self.set(engine, key, SetExpiry::Keep, condition)
             }
-            Operation::Delete => engine.delete(key).map(|removed| removed.is_some()),
+            Operation::Delete => engine.delete(key),
             Operation::Expire => {
                 let at_ms = self.expiry_ms(engine);
                 engine.expire_at(key, Some(at_ms))

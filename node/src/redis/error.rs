@@ -34,6 +34,8 @@ pub(super) enum CommandError {
     HelloOption(String),
     #[error("ERR syntax error")]
     Syntax,
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
     #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
@@ -71,6 +73,10 @@ fn write_error(error: &WriteError) -> String {
     match error {
         // The code on which clients wait and try again.
         WriteError::Joining => format!("LOADING {error}"),
+        WriteError::WrongType { .. } => CommandError::WrongType.to_string(),
+        WriteError::NotANumber => "ERR value is not a valid float".to_owned(),
+        WriteError::Overflow => "ERR increment or decrement would overflow".to_owned(),
+        WriteError::NotFinite => "ERR increment would produce NaN or Infinity".to_owned(),
         other => format!("ERR {other}"),
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use rumour_transport::NodeId;
 use tokio::sync::Notify;
 
+use super::change::Change;
 use super::outbox::{Outbox, Pushed};
 use crate::counters::Counters;
 
@@ -46,14 +47,14 @@ impl Fanout {
     }
 
     /// Queues a key that changed here for every peer.
-    pub(crate) fn dirty(&self, key: &[u8]) {
+    pub(crate) fn dirty(&self, key: &[u8], change: &Change) {
         let queues = self.queues.read();
         if queues.is_empty() {
             return;
         }
         let key = Bytes::copy_from_slice(key);
         for queue in queues.values() {
-            let pushed = queue.outbox.lock().push(&key);
+            let pushed = queue.outbox.lock().push(&key, change);
             match pushed {
                 Pushed::Queued => queue.wake.notify_one(),
                 Pushed::Waiting => {}

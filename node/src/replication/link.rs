@@ -7,6 +7,7 @@ use rumour_crdt::Entry;
 use rumour_transport::{FrameReceiver, FrameSender, Peer, codec};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::change::Change;
 use super::fanout::PeerQueue;
 use crate::engine::EngineState;
 use crate::message::{Ack, Batch, kind};
@@ -81,9 +82,8 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     let mut entries: Vec<(Bytes, Entry)> = Vec::new();
     let mut bytes = 0;
     let now_ms = engine.clock.wall_ms();
-    let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key| {
-        // A key that a flush removed meanwhile needs no entry: the watermark in the head covers it.
-        if let Some(entry) = engine.store.with_entry(key, now_ms, Entry::clone) {
+    let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key, change| {
+        if let Some(entry) = to_send(engine, key, change, now_ms) {
             bytes += key.len() + entry.payload_bytes() + 64;
             entries.push((key.clone(), entry));
         }
@@ -91,6 +91,19 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     })?;
     drop(outbox);
     Some(Batch { number, clock: engine.clock.send_time(), flushed: engine.store.flushed(), entries })
+}
+
+/// What is sent of a key: `None` if a flush removed it meanwhile, as the watermark in the batch's head covers it.
+fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> Option<Entry> {
+    match change {
+        Change::Whole => engine.store.with_entry(key, now_ms, Entry::clone),
+        Change::Delta(delta) => {
+            // Contributions to an epoch that has ended are void: what ended it is sent.
+            let newer = |entry: &Entry| (entry.stamp() > delta.stamp()).then(|| entry.clone());
+            let newer = engine.store.with_entry(key, now_ms, newer).flatten();
+            Some(newer.unwrap_or_else(|| Entry::clone(delta)))
+        }
+    }
 }
 
 fn acknowledge(

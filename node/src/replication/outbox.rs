@@ -1,15 +1,18 @@
 //! The queue of keys that a peer has not acknowledged yet.
 //!
 //! It holds keys, not values: what is sent is the entry as it is when its batch leaves, so a key that is
-//! written a thousand times while the link is busy is sent once. For a peer that is away the queue is its
-//! hint list.
+//! written a thousand times while the link is busy is sent once. Of counters and collections it holds the join
+//! of the deltas that wait. For a peer that is away the queue is its hint list.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasherDefault;
 
 use bytes::Bytes;
-use hashbrown::HashSet;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Queued;
 use xxhash_rust::xxh3::Xxh3Default;
+
+use super::change::Change;
 
 /// Keys waiting for one peer. Plain state: the task that owns the link drives it.
 ///
@@ -19,7 +22,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 /// one has replaced can do nothing any more.
 pub(crate) struct Outbox {
     waiting: VecDeque<Bytes>,
-    queued: HashSet<Bytes, BuildHasherDefault<Xxh3Default>>,
+    queued: HashMap<Bytes, Change, BuildHasherDefault<Xxh3Default>>,
     in_flight: VecDeque<Flight>,
     next_batch: u64,
     keys_limit: usize,
@@ -31,10 +34,16 @@ pub(crate) struct Outbox {
 
 struct Flight {
     batch: u64,
-    keys: Vec<Bytes>,
+    keys: Vec<(Bytes, Change)>,
 }
 
-/// Bytes of keys in one outbox at most; past it, as past the limit in keys, what changed is left to sync.
+impl Flight {
+    fn bytes(&self) -> usize {
+        self.keys.iter().map(|(key, change)| key.len() + change.heap_bytes()).sum()
+    }
+}
+
+/// Bytes of keys and deltas in one outbox at most; past it, as past the limit in keys, what changed is left to sync.
 const BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// What [`Outbox::push`] did.
@@ -52,7 +61,7 @@ impl Outbox {
     pub(crate) fn new(keys_limit: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
-            queued: HashSet::default(),
+            queued: HashMap::default(),
             in_flight: VecDeque::new(),
             next_batch: 1,
             keys_limit,
@@ -63,18 +72,29 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn push(&mut self, key: &Bytes) -> Pushed {
-        if self.queued.contains(key) {
-            return Pushed::Waiting;
+    pub(crate) fn push(&mut self, key: &Bytes, change: &Change) -> Pushed {
+        let (len, bytes) = (self.len(), key.len() + change.heap_bytes());
+        match self.queued.entry(key.clone()) {
+            Queued::Occupied(mut waiting) => {
+                self.bytes -= waiting.get().heap_bytes();
+                waiting.get_mut().join(change);
+                if self.bytes + waiting.get().heap_bytes() > BYTES_LIMIT {
+                    *waiting.get_mut() = Change::Whole;
+                }
+                self.bytes += waiting.get().heap_bytes();
+                Pushed::Waiting
+            }
+            Queued::Vacant(_) if len >= self.keys_limit || self.bytes + bytes > BYTES_LIMIT => {
+                self.overflowed = true;
+                Pushed::Overflowed
+            }
+            Queued::Vacant(free) => {
+                self.bytes += bytes;
+                free.insert(change.clone());
+                self.waiting.push_back(key.clone());
+                Pushed::Queued
+            }
         }
-        if self.len() >= self.keys_limit || self.bytes + key.len() > BYTES_LIMIT {
-            self.overflowed = true;
-            return Pushed::Overflowed;
-        }
-        self.bytes += key.len();
-        self.queued.insert(key.clone());
-        self.waiting.push_back(key.clone());
-        Pushed::Queued
     }
 
     /// Asks for a batch even if no key waits: its header carries the flush watermark.
@@ -89,7 +109,7 @@ impl Outbox {
         &mut self,
         link: u64,
         keys_limit: usize,
-        mut take: impl FnMut(&Bytes) -> bool,
+        mut take: impl FnMut(&Bytes, &Change) -> bool,
     ) -> Option<u64> {
         if link != self.link || self.waiting.is_empty() && !self.announce {
             return None;
@@ -99,9 +119,10 @@ impl Outbox {
         while keys.len() < keys_limit
             && let Some(key) = self.waiting.pop_front()
         {
-            self.queued.remove(&key);
-            let room = take(&key);
-            keys.push(key);
+            // Whatever waits is queued with its change.
+            let change = self.queued.remove(&key).unwrap_or(Change::Whole);
+            let room = take(&key, &change);
+            keys.push((key, change));
             if !room {
                 break;
             }
@@ -117,9 +138,9 @@ impl Outbox {
         if link != self.link || self.in_flight.front()?.batch != batch {
             return None;
         }
-        let keys = self.in_flight.pop_front()?.keys;
-        self.bytes -= keys.iter().map(Bytes::len).sum::<usize>();
-        Some(keys.len())
+        let flight = self.in_flight.pop_front()?;
+        self.bytes -= flight.bytes();
+        Some(flight.keys.len())
     }
 
     /// Batches sent and not yet acknowledged.
@@ -144,11 +165,20 @@ impl Outbox {
     /// Puts what was in flight back in front of the queue. Sending twice is harmless: merging is idempotent.
     fn put_back(&mut self) {
         while let Some(flight) = self.in_flight.pop_back() {
-            for key in flight.keys.into_iter().rev() {
-                if self.queued.insert(key.clone()) {
-                    self.waiting.push_front(key);
-                } else {
-                    self.bytes -= key.len();
+            self.bytes -= flight.bytes();
+            for (key, mut change) in flight.keys.into_iter().rev() {
+                match self.queued.entry(key.clone()) {
+                    Queued::Occupied(mut waiting) => {
+                        self.bytes -= waiting.get().heap_bytes();
+                        change.join(waiting.get());
+                        self.bytes += change.heap_bytes();
+                        waiting.insert(change);
+                    }
+                    Queued::Vacant(free) => {
+                        self.bytes += key.len() + change.heap_bytes();
+                        free.insert(change);
+                        self.waiting.push_front(key);
+                    }
                 }
             }
         }
@@ -188,6 +218,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use rumour_crdt::{ActorId, Contents, Data, Entry, Fields, Hlc, Kind, Origin, Stamp};
+
     use super::*;
 
     fn key(name: &'static str) -> Bytes {
@@ -197,7 +229,7 @@ mod tests {
     fn drain(outbox: &mut Outbox) -> (u64, Vec<Bytes>) {
         let mut keys = Vec::new();
         let link = outbox.link;
-        let batch = outbox.next_batch(link, 10, |key| {
+        let batch = outbox.next_batch(link, 10, |key, _| {
             keys.push(key.clone());
             true
         });
@@ -207,24 +239,64 @@ mod tests {
     #[test]
     fn a_key_written_often_is_sent_once_and_again_when_written_in_flight() {
         let mut outbox = Outbox::new(10);
-        assert_eq!(outbox.push(&key("a")), Pushed::Queued);
-        assert_eq!(outbox.push(&key("a")), Pushed::Waiting);
+        assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Queued);
+        assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Waiting);
         let (first, keys) = drain(&mut outbox);
         assert_eq!(keys, [key("a")]);
-        assert_eq!(outbox.push(&key("a")), Pushed::Queued, "the copy in flight is already old");
+        assert_eq!(
+            outbox.push(&key("a"), &Change::Whole),
+            Pushed::Queued,
+            "the copy in flight is already old"
+        );
         assert_eq!(outbox.acknowledge(0, first), Some(1));
         assert_eq!(outbox.len(), 1);
+    }
+
+    #[test]
+    fn deltas_of_a_key_are_joined_while_they_wait_and_when_a_link_breaks() {
+        let delta = |seq: u64| {
+            let stamp = Stamp { time: Hlc::from_parts(seq, 0), actor: ActorId::new(1), seq };
+            let mut delta = Contents::delta(Kind::Set);
+            if let Data::Set(fields) = delta.data_mut(stamp) {
+                let origin = Origin { stamp, unbroken_since: 0 };
+                fields.put(&seq.to_le_bytes(), (), None, origin, &mut Fields::delta());
+            }
+            let entry = Entry::ground(None, Kind::Set, Stamp::ZERO, |above| above);
+            Change::Delta(Box::new(entry.with_contents(delta)))
+        };
+        let members = |change: &Change| match change {
+            Change::Delta(delta) => delta.members().map(Fields::len),
+            Change::Whole => None,
+        };
+        let mut outbox = Outbox::new(10);
+        outbox.push(&key("a"), &delta(1));
+        outbox.push(&key("a"), &delta(2));
+        let mut sent = None;
+        outbox.next_batch(0, 10, |_, change| {
+            sent = members(change);
+            true
+        });
+        assert_eq!(sent, Some(2));
+        outbox.push(&key("a"), &delta(3));
+        outbox.disconnected(0);
+        assert_eq!(members(&outbox.queued[&key("a")]), Some(3));
+        assert_eq!(outbox.len(), 1);
+        outbox.push(&key("a"), &Change::Whole);
+        assert_eq!(members(&outbox.queued[&key("a")]), None, "a replaced key is sent whole");
+        let (batch, _) = drain(&mut outbox);
+        outbox.acknowledge(0, batch);
+        assert_eq!(outbox.bytes, 0);
     }
 
     #[test]
     fn a_broken_link_loses_nothing_and_keeps_the_order() {
         let mut outbox = Outbox::new(10);
         for name in ["a", "b", "c"] {
-            outbox.push(&key(name));
+            outbox.push(&key(name), &Change::Whole);
         }
-        outbox.next_batch(0, 1, |_| true).expect("a");
-        outbox.next_batch(0, 1, |_| true).expect("b");
-        outbox.push(&key("a"));
+        outbox.next_batch(0, 1, |_, _| true).expect("a");
+        outbox.next_batch(0, 1, |_, _| true).expect("b");
+        outbox.push(&key("a"), &Change::Whole);
         outbox.disconnected(0);
         assert_eq!(drain(&mut outbox).1, [key("b"), key("c"), key("a")]);
         assert_eq!(outbox.in_flight(), 1);
@@ -233,10 +305,10 @@ mod tests {
     #[test]
     fn past_the_bound_keys_are_left_to_sync_and_that_is_said_once() {
         let mut outbox = Outbox::new(2);
-        outbox.push(&key("a"));
-        outbox.push(&key("b"));
-        assert_eq!(outbox.push(&key("c")), Pushed::Overflowed);
-        assert_eq!(outbox.push(&key("a")), Pushed::Waiting);
+        outbox.push(&key("a"), &Change::Whole);
+        outbox.push(&key("b"), &Change::Whole);
+        assert_eq!(outbox.push(&key("c"), &Change::Whole), Pushed::Overflowed);
+        assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Waiting);
         assert_eq!(outbox.len(), 2);
         assert!(outbox.take_overflowed());
         assert!(!outbox.overflowed());
@@ -245,10 +317,10 @@ mod tests {
     #[test]
     fn acknowledgements_out_of_order_are_refused() {
         let mut outbox = Outbox::new(10);
-        outbox.push(&key("a"));
-        outbox.push(&key("b"));
-        let first = outbox.next_batch(0, 1, |_| true).expect("a");
-        let second = outbox.next_batch(0, 1, |_| true).expect("b");
+        outbox.push(&key("a"), &Change::Whole);
+        outbox.push(&key("b"), &Change::Whole);
+        let first = outbox.next_batch(0, 1, |_, _| true).expect("a");
+        let second = outbox.next_batch(0, 1, |_, _| true).expect("b");
         assert_eq!(outbox.acknowledge(0, second), None);
         assert_eq!(outbox.acknowledge(0, first), Some(1));
         assert_eq!(outbox.acknowledge(0, second), Some(1));
@@ -257,21 +329,21 @@ mod tests {
     #[test]
     fn an_announcement_goes_out_without_keys() {
         let mut outbox = Outbox::new(10);
-        assert_eq!(outbox.next_batch(0, 10, |_| true), None);
+        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
         outbox.announce();
-        assert!(outbox.next_batch(0, 10, |_| true).is_some());
-        assert_eq!(outbox.next_batch(0, 10, |_| true), None);
+        assert!(outbox.next_batch(0, 10, |_, _| true).is_some());
+        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
     }
 
     #[test]
     fn a_link_that_was_replaced_disturbs_nothing() {
         let mut outbox = Outbox::new(10);
-        outbox.push(&key("a"));
+        outbox.push(&key("a"), &Change::Whole);
         let old = outbox.connected();
-        let first = outbox.next_batch(old, 10, |_| true).expect("a");
+        let first = outbox.next_batch(old, 10, |_, _| true).expect("a");
         let new = outbox.connected();
-        assert_eq!(outbox.next_batch(old, 10, |_| true), None);
-        let again = outbox.next_batch(new, 10, |_| true).expect("a once more");
+        assert_eq!(outbox.next_batch(old, 10, |_, _| true), None);
+        let again = outbox.next_batch(new, 10, |_, _| true).expect("a once more");
         assert_eq!(outbox.acknowledge(old, first), None);
         outbox.disconnected(old);
         assert_eq!(outbox.acknowledge(new, again), Some(1), "it is still in flight");
@@ -283,14 +355,14 @@ mod tests {
         let mut outbox = Outbox::new(usize::MAX);
         let long = |n: u8| Bytes::from(vec![n; BYTES_LIMIT / 4]);
         for n in 0..4 {
-            assert_eq!(outbox.push(&long(n)), Pushed::Queued);
+            assert_eq!(outbox.push(&long(n), &Change::Whole), Pushed::Queued);
         }
-        assert_eq!(outbox.push(&key("a")), Pushed::Overflowed);
+        assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Overflowed);
         let link = outbox.connected();
-        outbox.next_batch(link, 2, |_| true).expect("two");
+        outbox.next_batch(link, 2, |_, _| true).expect("two");
         outbox.disconnected(link);
         let link = outbox.connected();
-        while let Some(batch) = outbox.next_batch(link, 1, |_| true) {
+        while let Some(batch) = outbox.next_batch(link, 1, |_, _| true) {
             outbox.acknowledge(link, batch);
         }
         assert_eq!((outbox.len(), outbox.bytes), (0, 0));

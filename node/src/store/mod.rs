@@ -41,23 +41,10 @@ pub(crate) enum Applied {
     Merged(Merged),
 }
 
-/// What a write decided after it saw the present entry.
-pub(crate) struct Decision<R> {
-    /// The entry to store in place of the present one; `None` leaves it.
-    pub(crate) replace: Option<Entry>,
-    /// What the caller gets back.
-    pub(crate) reply: R,
-}
-
 impl Store {
     pub(crate) fn new(node: NodeId, digest_key: DigestKey, observer: Option<Arc<dyn Observer>>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SLOTS_PER_SHARD))).collect();
         Self { shards, digest_key, node, observer, flushed: Mutex::new(Stamp::ZERO) }
-    }
-
-    /// The value of a key at `now_ms`. An expiry that is due takes effect for good.
-    pub(crate) fn get(&self, key: &[u8], now_ms: u64) -> Option<Bytes> {
-        self.with_entry(key, now_ms, |entry| entry.live_value(now_ms)).flatten()
     }
 
     /// Reads a key's entry, tombstones included, after a due expiry took effect.
@@ -89,22 +76,6 @@ impl Store {
             let reply = modify(present);
             if let Some(after) = present.as_ref().filter(|after| before.as_ref() != Some(after)) {
                 observer.minted(&self.node, key, before.as_ref(), after);
-            }
-            reply
-        })
-    }
-
-    /// Lets `decide` see the present entry and replace it. See [`Self::modify`].
-    pub(crate) fn update<R>(
-        &self,
-        key: &[u8],
-        now_ms: u64,
-        decide: impl FnOnce(Option<&Entry>) -> Decision<R>,
-    ) -> R {
-        self.modify(key, now_ms, |present| {
-            let Decision { replace, reply } = decide(present.as_ref());
-            if replace.is_some() {
-                *present = replace;
             }
             reply
         })

@@ -1,5 +1,6 @@
 //! Commands about keys, whatever their values.
 
+use crate::Kind;
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
@@ -9,7 +10,7 @@ use crate::redis::session::Session;
 pub(crate) fn del(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let mut deleted = 0;
     for key in args.from(1) {
-        deleted += usize::from(session.door.engine.delete(key)?.is_some());
+        deleted += usize::from(session.door.engine.delete(key)?);
     }
     reply.count(deleted);
     Ok(())
@@ -26,6 +27,15 @@ pub(crate) fn exists(
 
 /// `TYPE`.
 pub(crate) fn kind(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.simple(if session.door.engine.exists(args.at(1)) { "string" } else { "none" });
+    let kind = session.door.engine.read(args.at(1), |view| view.map(|view| view.kind()));
+    reply.simple(match kind {
+        None => "none",
+        Some(Kind::String) => "string",
+        Some(Kind::Set) => "set",
+        Some(Kind::SortedSet) => "zset",
+        Some(Kind::Map) => "hash",
+        // Redis has no such type.
+        Some(Kind::Values) => "values",
+    });
     Ok(())
 }

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use super::{TimeUnit, integer};
-use crate::engine::{Condition, SetExpiry, SetOptions};
+use crate::engine::{Condition, SetExpiry, SetOptions, View};
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 pub(crate) fn get(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.bulk_or_null(session.door.engine.get(args.at(1)));
+    reply.bulk_or_null(session.door.engine.read(args.at(1), text)?);
     Ok(())
 }
 
@@ -19,7 +19,12 @@ pub(crate) fn getdel(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.bulk_or_null(session.door.engine.delete(args.at(1))?);
+    let removed = session.door.engine.write(args.at(1), |key| {
+        let removed = text(key.view())?;
+        key.delete();
+        Ok::<_, CommandError>(removed)
+    })??;
+    reply.bulk_or_null(removed);
     Ok(())
 }
 
@@ -44,6 +49,11 @@ pub(crate) fn mset(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     }
     reply.ok();
     Ok(())
+}
+
+/// The value of a key that must be a string.
+fn text(view: Option<View<'_>>) -> Result<Option<Bytes>, CommandError> {
+    view.map(|view| view.text().ok_or(CommandError::WrongType)).transpose()
 }
 
 /// A value that outlives its request. Copied: a part of the read buffer would keep all of that buffer.
