@@ -10,39 +10,55 @@ pub(super) type Handler = fn(&mut Session, Args<'_>, &mut Reply<'_>) -> Result<(
 
 /// Properties of a command, as bits to be joined by `|`.
 pub(super) mod flag {
-    pub(crate) const WRITE: u16 = 1;
-    pub(crate) const READONLY: u16 = 1 << 1;
-    pub(crate) const DENYOOM: u16 = 1 << 2;
-    pub(crate) const ADMIN: u16 = 1 << 3;
-    pub(crate) const NOSCRIPT: u16 = 1 << 4;
-    pub(crate) const LOADING: u16 = 1 << 5;
-    pub(crate) const STALE: u16 = 1 << 6;
-    pub(crate) const FAST: u16 = 1 << 7;
+    pub(crate) const WRITE: u32 = 1;
+    pub(crate) const READONLY: u32 = 1 << 1;
+    /// Needs memory: refused while there is none to have.
+    pub(crate) const DENYOOM: u32 = 1 << 2;
+    pub(crate) const ADMIN: u32 = 1 << 3;
+    pub(crate) const NOSCRIPT: u32 = 1 << 4;
+    pub(crate) const BLOCKING: u32 = 1 << 5;
+    /// Allowed while the node joins.
+    pub(crate) const LOADING: u32 = 1 << 6;
+    pub(crate) const STALE: u32 = 1 << 7;
+    pub(crate) const SKIP_SLOWLOG: u32 = 1 << 8;
+    pub(crate) const FAST: u32 = 1 << 9;
     /// Allowed before the password was given.
-    pub(crate) const NO_AUTH: u16 = 1 << 8;
-    pub(crate) const ALLOW_BUSY: u16 = 1 << 9;
+    pub(crate) const NO_AUTH: u32 = 1 << 10;
+    /// Not allowed in a transaction.
+    pub(crate) const NO_MULTI: u32 = 1 << 11;
+    pub(crate) const ALLOW_BUSY: u32 = 1 << 12;
+    /// Which arguments are keys depends on others.
+    pub(crate) const MOVABLE_KEYS: u32 = 1 << 13;
 
     /// Their names in the order in which Redis lists them.
-    pub(crate) const NAMES: [(u16, &str); 10] = [
+    pub(crate) const NAMES: [(u32, &str); 14] = [
         (WRITE, "write"),
         (READONLY, "readonly"),
         (DENYOOM, "denyoom"),
         (ADMIN, "admin"),
         (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
         (LOADING, "loading"),
         (STALE, "stale"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
+        (NO_MULTI, "no_multi"),
         (ALLOW_BUSY, "allow_busy"),
+        (MOVABLE_KEYS, "movablekeys"),
     ];
 }
 
 /// Categories of access that do not follow from a command's flags, as bits.
 pub(super) mod category {
-    pub(crate) const KEYSPACE: u8 = 1;
-    pub(crate) const STRING: u8 = 1 << 1;
-    pub(crate) const DANGEROUS: u8 = 1 << 2;
-    pub(crate) const CONNECTION: u8 = 1 << 3;
+    pub(crate) const KEYSPACE: u16 = 1;
+    pub(crate) const STRING: u16 = 1 << 1;
+    pub(crate) const DANGEROUS: u16 = 1 << 2;
+    pub(crate) const CONNECTION: u16 = 1 << 3;
+    pub(crate) const SET: u16 = 1 << 4;
+    pub(crate) const SORTED_SET: u16 = 1 << 5;
+    pub(crate) const HASH: u16 = 1 << 6;
+    pub(crate) const TRANSACTION: u16 = 1 << 7;
 }
 
 /// Which arguments are keys: the first, the last (negative: from the end) and the step between. Zeros: none.
@@ -67,8 +83,8 @@ pub(super) struct Command {
     pub(super) name: &'static str,
     /// Number of arguments, the name included; negative: at least so many.
     pub(super) arity: i8,
-    pub(super) flags: u16,
-    pub(super) categories: u8,
+    pub(super) flags: u32,
+    pub(super) categories: u16,
     pub(super) keys: Keys,
     pub(super) tips: &'static [&'static str],
     pub(super) group: &'static str,
@@ -82,7 +98,7 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) const fn new(name: &'static str, arity: i8, flags: u16, categories: u8) -> Self {
+    pub(super) const fn new(name: &'static str, arity: i8, flags: u32, categories: u16) -> Self {
         Self {
             name,
             arity,
@@ -133,7 +149,7 @@ impl Command {
         self
     }
 
-    pub(super) fn has(&self, flag: u16) -> bool {
+    pub(super) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
@@ -159,17 +175,22 @@ impl Command {
 
     /// The categories of access that it falls into.
     pub(super) fn category_names(&self) -> Vec<&'static str> {
-        let listed = |category: u8| self.categories & category != 0;
+        let listed = |category: u16| self.categories & category != 0;
         [
             (listed(category::KEYSPACE), "@keyspace"),
             (self.has(flag::READONLY), "@read"),
             (self.has(flag::WRITE), "@write"),
+            (listed(category::SET), "@set"),
+            (listed(category::SORTED_SET), "@sortedset"),
+            (listed(category::HASH), "@hash"),
             (listed(category::STRING), "@string"),
             (self.has(flag::ADMIN), "@admin"),
             (self.has(flag::FAST), "@fast"),
             (!self.has(flag::FAST), "@slow"),
+            (self.has(flag::BLOCKING), "@blocking"),
             (self.has(flag::ADMIN) || listed(category::DANGEROUS), "@dangerous"),
             (listed(category::CONNECTION), "@connection"),
+            (listed(category::TRANSACTION), "@transaction"),
         ]
         .into_iter()
         .filter_map(|(holds, name)| holds.then_some(name))

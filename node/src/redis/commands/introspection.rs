@@ -5,21 +5,21 @@ use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
 use crate::redis::session::Session;
-use crate::redis::table::{self, COMMANDS};
+use crate::redis::table;
 
 pub(crate) fn command(_: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    describe_all(COMMANDS, reply);
+    describe_all(table::all(), reply);
     Ok(())
 }
 
 pub(crate) fn count(_: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.count(COMMANDS.len());
+    reply.count(table::all().len());
     Ok(())
 }
 
 pub(crate) fn info(_: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     if args.len() == 2 {
-        describe_all(COMMANDS, reply);
+        describe_all(table::all(), reply);
         return Ok(());
     }
     reply.array(args.len() - 2);
@@ -35,14 +35,14 @@ pub(crate) fn info(_: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Re
 /// Names that are unknown are left out.
 pub(crate) fn docs(_: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let chosen: Vec<&Command> = match args.len() {
-        2 => COMMANDS.iter().collect(),
+        2 => table::all().to_vec(),
         _ => args.from(2).filter_map(table::find_full).collect(),
     };
     document_all(&chosen, reply);
     Ok(())
 }
 
-fn describe_all(commands: &[Command], reply: &mut Reply<'_>) {
+fn describe_all(commands: &[&Command], reply: &mut Reply<'_>) {
     reply.array(commands.len());
     for command in commands {
         describe(command, reply);

@@ -1,0 +1,6 @@
+//! Commands about maps of fields.
+
+use crate::redis::command::Command;
+
+/// The rows.
+pub(super) static COMMANDS: &[Command] = &[];

@@ -1,0 +1,6 @@
+//! Commands about sorted sets.
+
+use crate::redis::command::Command;
+
+/// The rows.
+pub(super) static COMMANDS: &[Command] = &[];

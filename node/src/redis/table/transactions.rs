@@ -1,0 +1,6 @@
+//! Transactions.
+
+use crate::redis::command::Command;
+
+/// The rows.
+pub(super) static COMMANDS: &[Command] = &[];
