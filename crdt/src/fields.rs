@@ -162,14 +162,10 @@ impl<P: Payload> Fields<P> {
         origin: Origin,
         delta: &mut Self,
     ) {
-        self.clear(name, delta);
         let stamp = origin.stamp;
         let expiry = expires_at_ms.map(|at_ms| Box::new(Expiry { at_ms: Some(at_ms), stamp }));
-        let put = Put { stamp, value, expiry };
         delta.seen.join(&self.seen.extend(stamp.dot(), origin.unbroken_since));
-        for fields in [self, delta] {
-            fields.edit(name, |field| field.puts.push(put.clone()));
-        }
+        self.replace(name, Some(Put { stamp, value, expiry }), delta);
     }
 
     /// Adds to the element's counter, and so brings it into being if it is not there.
@@ -230,11 +226,17 @@ impl<P: Payload> Fields<P> {
 
     /// What was seen of the element goes, in both.
     fn clear(&mut self, name: &[u8], delta: &mut Self) {
-        if !self.fields.contains_key(name) {
-            return;
+        if self.fields.contains_key(name) {
+            self.replace(name, None, delta);
         }
+    }
+
+    /// What was seen of the element goes and `put` comes, in both. In one edit: an element that went and came back
+    /// would change its place, and whoever walks over the places would miss it.
+    fn replace(&mut self, name: &[u8], put: Option<Put<P>>, delta: &mut Self) {
         let (gone, cleared) = self.edit(name, |field| {
             let gone: Vec<_> = field.puts.drain(..).map(|put| put.stamp.dot()).collect();
+            field.puts.extend(put.clone());
             (gone, field.counter.as_mut().and_then(|counter| counter.clear()))
         });
         for dot in &gone {
@@ -245,6 +247,7 @@ impl<P: Payload> Fields<P> {
             if let Some(cleared) = cleared {
                 field.counter.get_or_insert_default().join(&cleared);
             }
+            field.puts.extend(put);
         });
     }
 
