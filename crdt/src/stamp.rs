@@ -24,6 +24,20 @@ impl Stamp {
     /// Below every stamp that is minted.
     pub const ZERO: Self = Self { time: Hlc::ZERO, actor: ActorId::new(0), seq: 0 };
 
+    /// Marks the sequence of a stamp that no write has.
+    const DERIVED: u64 = 1 << 63;
+
+    /// A stamp at `time` that follows from this one and is the same wherever it is derived. No write has it, and its
+    /// actor is none that writes: a vector that covers it says nothing about the writes of this stamp's actor.
+    pub(crate) const fn derive(self, time: Hlc) -> Self {
+        Self { time, actor: ActorId::new(!self.actor.get()), seq: self.seq | Self::DERIVED }
+    }
+
+    /// Whether it follows from another stamp, so that no write has it.
+    pub const fn is_derived(self) -> bool {
+        self.seq & Self::DERIVED != 0
+    }
+
     /// The name of the write, without its time.
     pub const fn dot(self) -> Dot {
         Dot { actor: self.actor, seq: self.seq }

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod inspect;
+mod outcome;
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -1,6 +1,8 @@
 //! Clients: they read and write at any node, write each value once, and compare what they are shown with what
 //! the node must hold.
 
+mod collections;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::check::Shown;
 use crate::cluster::Cluster;
+pub use collections::CollectionSettings;
 
 /// Longest value that clients write, in bytes; most are far shorter.
 const VALUE_BYTES_MAX: usize = 30_000;
@@ -36,6 +40,8 @@ pub struct WorkloadSettings {
     pub ttl_ms_max: u64,
     /// Flushes in a thousand operations.
     pub flush_permille: u32,
+    /// Counters and collections.
+    pub collections: CollectionSettings,
 }
 
 impl WorkloadSettings {
@@ -47,6 +53,7 @@ impl WorkloadSettings {
             pause_ms_max: rng.random_range(20..=300),
             ttl_ms_max: rng.random_range(500..=15_000),
             flush_permille: if rng.random_bool(0.3) { rng.random_range(1..=3) } else { 0 },
+            collections: CollectionSettings::draw(rng),
         }
     }
 }
@@ -173,7 +180,11 @@ impl Client {
             if let Some(engine) = self.cluster.engine(node)
                 && engine.is_serving()
             {
-                self.operate(node, &engine);
+                if self.rng.random_ratio(self.settings.collections.permille.min(1000), 1000) {
+                    self.contribute(node, &engine);
+                } else {
+                    self.operate(node, &engine);
+                }
             }
         }
     }
@@ -206,6 +217,19 @@ impl Client {
             }
         };
         self.read(node, engine, key);
+        self.count(node, &changed);
+    }
+
+    /// Uses a counter or a collection.
+    fn contribute(&mut self, node: usize, engine: &Engine) {
+        self.written += 1;
+        let unique = (self.number * 1_000_000) as i64 + self.written as i64;
+        let operation = self.settings.collections.operation(&mut self.rng, unique);
+        let expires_at_ms = self.expiry_ms(engine);
+        let changed = operation.perform(engine, expires_at_ms);
+        if let Some(watch) = self.cluster.watch(node) {
+            watch.shown_collection(&operation.key, &shown(engine, &operation.key));
+        }
         self.count(node, &changed);
     }
 
@@ -269,6 +293,23 @@ impl Client {
             Err(_) => tally.refused += 1,
         }
     }
+}
+
+/// What a counter or a collection shows to a client.
+fn shown(engine: &Engine, key: &[u8]) -> Shown {
+    engine.read(key, |view| {
+        let Some(view) = view else { return Shown::new() };
+        let now_ms = view.now_ms();
+        let name = |name: &rumour::FieldName| Bytes::copy_from_slice(name);
+        let fields = view.map().or_else(|| view.values()).into_iter().flat_map(|fields| fields.iter(now_ms));
+        let members = view.members().into_iter().flat_map(|members| members.iter(now_ms));
+        let sorted = view.sorted().into_iter().flat_map(|sorted| sorted.iter(now_ms));
+        (view.text().into_iter().map(|text| (Bytes::new(), text)))
+            .chain(fields.map(|(field, value)| (name(field), value.text())))
+            .chain(members.map(|(member, _)| (name(member), Bytes::new())))
+            .chain(sorted.map(|(member, score)| (name(member), score.score().to_string().into())))
+            .collect()
+    })
 }
 
 impl std::fmt::Debug for Workload {

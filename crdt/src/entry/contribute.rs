@@ -55,7 +55,7 @@ impl Entry {
     fn after_expiry(self, kind: Kind) -> Self {
         let expiry = self.expiry_stamp();
         let time = Hlc::from_parts(self.expires_at_ms, 0).max(expiry.time);
-        let stamp = Stamp { time: Hlc::from_bits(time.bits().saturating_add(1)), ..expiry };
+        let stamp = expiry.derive(Hlc::from_bits(time.bits().saturating_add(1)));
         let mut seen = VersionVector::from(stamp.dot());
         seen.join(&self.seen_with_contents());
         seen.prune(ENTRY_DOTS_LIMIT);

@@ -142,7 +142,7 @@ impl CvRDT for Entry {
     fn validate_merge(&self, other: &Self) -> Result<(), BrokenInvariant> {
         let (low, high) = if self.stamp < other.stamp { (self, other) } else { (other, self) };
         if low.stamp != high.stamp {
-            return if low.stamp != Stamp::ZERO && low.seen.covers(high.stamp.dot()) {
+            return if !high.stamp.is_derived() && low.seen.covers(high.stamp.dot()) {
                 Err(BrokenInvariant::OutOfOrder { stamp: low.stamp, seen: high.stamp })
             } else {
                 Ok(())

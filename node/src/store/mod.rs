@@ -96,10 +96,10 @@ impl Store {
         self.expire_if_due(shard.slot_mut(index), hash, key, now_ms);
         let merged = shard.modify(&self.digest_key, index, hash, key, |present| {
             let Some(entry) = present else {
+                incoming.settle();
                 if let Some(observer) = &self.observer {
                     observer.merged(&self.node, key, None, &incoming, &incoming);
                 }
-                incoming.settle();
                 *present = Some(incoming);
                 return Merged { changed: true, ..Merged::default() };
             };

@@ -29,7 +29,7 @@ impl Store {
                 self.expire_slot(shard.slot_mut(slot % SLOTS_PER_SHARD), now_ms);
                 shard.slot(slot % SLOTS_PER_SHARD).for_each(|record| {
                     let position = record.hash >> (64 - HASH_BITS);
-                    if position >= from && record.entry.live_value(now_ms).is_some() {
+                    if position >= from && record.entry.kind(now_ms).is_some() {
                         found.push((position, record.key.clone()));
                     }
                 });

@@ -140,8 +140,10 @@ impl Slot {
     /// Lets a due expiry of one key take effect. The cell does not change: the version stays.
     pub(super) fn expire_if_due(&mut self, hash: u64, key: &[u8], now_ms: u64) -> bool {
         let Some(record) = self.records.find_mut(hash, |record| record.key == key) else { return false };
+        let live = is_live(&record.entry);
         let expired = record.entry.expire(now_ms);
-        self.live -= usize::from(expired);
+        // An emptied collection may have an expiry as well.
+        self.live -= usize::from(live && expired);
         expired
     }
 
@@ -150,8 +152,9 @@ impl Slot {
             return;
         }
         for record in &mut self.records {
+            let live = is_live(&record.entry);
             if record.entry.expire(now_ms) {
-                self.live -= 1;
+                self.live -= usize::from(live);
                 expired(&record.key, &record.entry);
             }
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rumour_crdt::{Body, Dot, Entry, Stamp};
 
-use super::{Broken, Checked, Face, require, show};
+use super::contributions::Contributions;
+use super::{Broken, Checked, Face, is_collection, require, show};
 use crate::cluster::Writers;
 
 /// Everything that was ever written in one run. Nothing is forgotten when a node is.
@@ -15,6 +16,7 @@ pub(crate) struct Ledger {
     /// Which key each value was meant for. Workloads never write a value twice.
     issued: BTreeMap<Bytes, Bytes>,
     minted: BTreeMap<Dot, Minted>,
+    contributions: Contributions,
     flushed: Stamp,
 }
 
@@ -26,7 +28,14 @@ struct Minted {
 
 impl Ledger {
     pub(crate) fn new(writers: Writers) -> Self {
-        Self { writers, issued: BTreeMap::new(), minted: BTreeMap::new(), flushed: Stamp::ZERO }
+        let contributions = Contributions::default();
+        Self {
+            writers,
+            issued: BTreeMap::new(),
+            minted: BTreeMap::new(),
+            contributions,
+            flushed: Stamp::ZERO,
+        }
     }
 
     /// A client is about to write this value.
@@ -43,7 +52,9 @@ impl Ledger {
                 format!("{} of {} is not above {}", newest, show(key), before.newest())
             })?;
         }
-        if face.stamp == newest {
+        if is_collection(key) {
+            self.contributions.mint(key, before, after);
+        } else if face.stamp == newest {
             self.check_issued(key, after.body())?;
         } else {
             // Only the expiry changed: the value must be the one that was there.
@@ -86,6 +97,9 @@ impl Ledger {
     /// An entry that was sent from one node to another: it must be one that was minted, with nothing changed
     /// but that its expiry may have taken effect.
     pub(crate) fn recognise(&self, key: &[u8], entry: &Entry) -> Checked {
+        if is_collection(key) {
+            return self.contributions.recognise(key, entry);
+        }
         let minted = self.minted.get(&entry.newest().dot()).filter(|minted| minted.key == key);
         let Some(Minted { entry: minted, .. }) = minted else {
             return Err(Broken {
@@ -104,12 +118,17 @@ impl Ledger {
         })
     }
 
+    /// The counters and collections.
+    pub(crate) fn contributions(&self) -> &Contributions {
+        &self.contributions
+    }
+
     /// What every replica must hold in the end when no write was lost with the memory of its only holders: of
     /// each key the highest state that was minted above the last flush.
     pub(crate) fn expected(&self) -> BTreeMap<&Bytes, &Entry> {
         let mut expected: BTreeMap<&Bytes, &Entry> = BTreeMap::new();
-        for Minted { key, entry } in self.minted.values().filter(|minted| minted.entry.stamp() > self.flushed)
-        {
+        let registers = self.minted.values().filter(|minted| !is_collection(&minted.key));
+        for Minted { key, entry } in registers.filter(|minted| minted.entry.stamp() > self.flushed) {
             let best = expected.entry(key).or_insert(entry);
             if Face::of(entry).rank() > Face::of(best).rank() {
                 *best = entry;

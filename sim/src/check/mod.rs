@@ -4,6 +4,7 @@
 //! must hold, [`Watch`] feeds both from a running node and reports what they refuse. The books are plain and
 //! know the rules from the data model's documentation, not from the node: they decide each merge once more.
 
+mod contributions;
 mod ledger;
 mod replica;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod watch;
 use bytes::Bytes;
 use rumour_crdt::{Body, Entry, Expiry, Stamp};
 
+pub(crate) use self::contributions::{Contributions, Of, Shown, shown_of};
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::watch::Watch;
@@ -48,7 +50,7 @@ impl<'a> Face<'a> {
     pub(crate) fn at(entry: &'a Entry, now_ms: u64) -> Self {
         let face = Self::of(entry);
         let due = face.expiry.at_ms.is_some_and(|at_ms| at_ms <= now_ms);
-        let lapsed = due && matches!(face.body, Body::Value(_));
+        let lapsed = due && *face.body != Body::Expired;
         Self { body: if lapsed { &Body::Expired } else { face.body }, ..face }
     }
 
@@ -64,6 +66,11 @@ impl<'a> Face<'a> {
     pub(crate) fn rank(&self) -> (Stamp, Stamp) {
         (self.stamp, self.expiry.stamp)
     }
+}
+
+/// Whether clients use a key for a counter or a collection, whose contributions have books of their own.
+pub(crate) fn is_collection(key: &[u8]) -> bool {
+    key.starts_with(b"+")
 }
 
 /// A key for people to read.

@@ -26,6 +26,11 @@ impl Replica {
         &self.entries
     }
 
+    /// Whose writes it told of; `None` before the first.
+    pub(crate) fn actor(&self) -> Option<ActorId> {
+        self.actor
+    }
+
     pub(crate) fn flushed(&self) -> Stamp {
         self.flushed
     }
@@ -73,13 +78,20 @@ impl Replica {
         require(Face::of(after) == expected, "a merge keeps the higher state", || {
             format!("{}: {before:?} and {incoming:?} made {after:?}", show(key))
         })?;
+        for part in before.into_iter().chain([incoming]) {
+            let mut again = after.clone();
+            let _ = Entry::merge(&mut again, part);
+            require(again.version() == after.version(), "a merge loses nothing", || {
+                format!("{}: {after:?} lacks something of {part:?}", show(key))
+            })?;
+        }
         self.store(key, after)
     }
 
     /// An expiry took effect.
     pub(crate) fn expire(&mut self, key: &[u8], after: &Entry, now_ms: u64) -> Checked {
         let known = self.entries.get(key);
-        let was_there = known.is_some_and(|known| matches!(known.body(), Body::Value(_)));
+        let was_there = known.is_some_and(|known| *known.body() != Body::Expired);
         let lapses = known.map(|known| Face::at(known, now_ms)) == Some(Face::of(after));
         require(
             was_there && lapses && *after.body() == Body::Expired,
@@ -95,7 +107,7 @@ impl Replica {
             format!("{watermark} after {}", self.flushed)
         })?;
         self.flushed = watermark;
-        self.entries.retain(|_, entry| entry.stamp() > watermark);
+        self.entries.retain(|_, entry| entry.stamp() >= watermark);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rumour::{NodeId, Observer};
 use rumour_crdt::{Entry, Stamp};
 
-use super::{Broken, Checked, Face, Ledger, Replica, require};
+use super::{Broken, Checked, Ledger, Replica, Shown, require, shown_of};
 use crate::clock::SimClock;
 use crate::runner::World;
 
@@ -76,11 +76,24 @@ impl Watch {
         }
     }
 
+    /// A client was shown a counter or a collection: is that what the node holds?
+    pub(crate) fn shown_collection(&self, key: &[u8], shown: &Shown) {
+        let now_ms = self.clock.now_ms();
+        let seen = self.seen.lock();
+        let held = seen.replica.entries().get(key);
+        let expected = held.map(|entry| shown_of(entry, now_ms)).unwrap_or_default();
+        if *shown != expected {
+            let key = super::show(key);
+            let detail = format!("{key} was shown as {shown:?} and should be {expected:?}");
+            self.report(Err(Broken { rule: "a read shows what the node holds", detail }));
+        }
+    }
+
     /// A client walked all keys at one moment: are they those that the node holds?
     pub(crate) fn walked(&self, keys: &BTreeSet<Bytes>) {
         let now_ms = self.clock.now_ms();
         let seen = self.seen.lock();
-        let visible = |(key, entry): (&Bytes, &Entry)| Face::at(entry, now_ms).visible().map(|_| key.clone());
+        let visible = |(key, entry): (&Bytes, &Entry)| entry.kind(now_ms).map(|_| key.clone());
         let expected: BTreeSet<_> = seen.replica.entries().iter().filter_map(visible).collect();
         if *keys != expected {
             let differing: Vec<_> =

@@ -76,7 +76,10 @@ impl Cluster {
             running.watch.replica(|replica| {
                 let told = replica.entries();
                 let same = |(key, entry): &(Bytes, Entry)| {
-                    told.get(key).is_some_and(|told| Face::at(told, now_ms) == Face::at(entry, now_ms))
+                    let same = |told: &Entry| {
+                        Face::at(told, now_ms) == Face::at(entry, now_ms) && told.version() == entry.version()
+                    };
+                    told.get(key).is_some_and(same)
                 };
                 let stray: Vec<_> =
                     entries.iter().filter(|item| !same(item)).map(|(key, _)| show(key)).collect();
@@ -218,6 +221,8 @@ impl Cluster {
                 running.watch.shown(key, shown.as_ref());
             }
         });
+        drop(ledger);
+        self.check_contributions();
     }
 
     /// Checks that a write and a deletion at each node reach all others within a time that sync would not make: by
@@ -292,7 +297,7 @@ impl Cluster {
         snapshots
     }
 
-    fn with_running(&self, mut look: impl FnMut(&str, &Running)) {
+    pub(super) fn with_running(&self, mut look: impl FnMut(&str, &Running)) {
         let members = self.shared.members.lock();
         for running in members.iter().filter_map(|member| member.running.as_ref()) {
             look(running.watch.label(), running);
