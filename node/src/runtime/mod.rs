@@ -97,7 +97,12 @@ impl Runtime {
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            stop.run_until_cancelled_owned(task).await;
+            // The stop is looked at first: a task that a timer wakes in the same moment does nothing any more.
+            tokio::select! {
+                biased;
+                () = stop.cancelled_owned() => {}
+                () = task => {}
+            }
         });
     }
 
