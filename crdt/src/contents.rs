@@ -237,28 +237,30 @@ impl Contents {
     /// Merges what another state of the same epoch holds. `lost` is told of each loss. Returns whether anything
     /// changed.
     pub fn merge(&mut self, other: &Self, mut lost: impl FnMut(Lost)) -> bool {
+        let (our_latest, later) = (self.latest, other.latest > self.latest);
+        self.latest = self.latest.max(other.latest);
         if self.kind() != other.kind() {
             let wins = other.kind() > self.kind();
-            let (losing, winning) = if wins { (&*self, other) } else { (other, &*self) };
+            let (ours, theirs) = ((&*self, our_latest), (other, other.latest));
+            let ((losing, losing_stamp), (winning, winning_stamp)) =
+                if wins { (ours, theirs) } else { (theirs, ours) };
             if !losing.is_empty() {
                 lost(Lost::Type {
                     losing: losing.kind(),
-                    losing_stamp: losing.latest,
+                    losing_stamp,
                     winning: winning.kind(),
-                    winning_stamp: winning.latest,
+                    winning_stamp,
                 });
             }
             if wins {
                 let delta = self.is_delta();
-                *self = other.clone();
+                self.data = other.data.clone();
                 if !delta {
                     self.settle();
                 }
             }
-            return wins;
+            return later | wins;
         }
-        let later = other.latest > self.latest;
-        self.latest = self.latest.max(other.latest);
         later
             | match (&mut self.data, &other.data) {
                 (Data::Counter(ours), Data::Counter(theirs)) => ours.join(theirs),

@@ -5,10 +5,11 @@
 //! later sum replaces its earlier one. How a total is shown and where it overflows is the node's affair.
 
 use bytes::Bytes;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{ActorId, Dot, Lattice, Origin};
+use crate::{ActorId, Dot, Hlc, Lattice, Origin, Stamp};
 
 /// What is added to a counter at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,8 @@ struct Share {
     /// The sequence of its first contribution. An incarnation that forgot its share begins another: were it
     /// to continue, its smaller sum would look like an earlier one.
     birth: u64,
+    /// When that was.
+    born: Hlc,
     /// The sequence of its latest contribution.
     last: u64,
     sum: Sum,
@@ -69,7 +72,7 @@ impl Sum {
     fn add(&mut self, by: Amount) {
         match by {
             Amount::Integer(by) => self.integer = self.integer.saturating_add(i128::from(by)),
-            Amount::Float(by) => self.float += by,
+            Amount::Float(by) => self.float = finite(self.float + by),
         }
     }
 
@@ -83,7 +86,7 @@ impl std::ops::Sub for Sum {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { integer: self.integer.saturating_sub(other.integer), float: self.float - other.float }
+        Self { integer: self.integer.saturating_sub(other.integer), float: finite(self.float - other.float) }
     }
 }
 
@@ -91,9 +94,14 @@ impl std::iter::Sum for Sum {
     fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
         sums.fold(Self::default(), |total, sum| Self {
             integer: total.integer.saturating_add(sum.integer),
-            float: total.float + sum.float,
+            float: finite(total.float + sum.float),
         })
     }
+}
+
+/// Floats end where they are greatest, as whole numbers do: two infinities could make what is no number.
+fn finite(float: f64) -> f64 {
+    float.clamp(f64::MIN, f64::MAX)
 }
 
 impl Share {
@@ -107,6 +115,13 @@ impl Share {
             Some(cleared) if cleared.last < self.last => self.sum - cleared.sum,
             Some(_) => Sum::default(),
         }
+    }
+
+    fn is_well_formed(&self) -> bool {
+        let cleared = self.cleared.as_ref().is_none_or(|cleared| {
+            (self.birth..=self.last).contains(&cleared.last) && cleared.sum.float.is_finite()
+        });
+        cleared && 0 < self.birth && self.birth <= self.last && self.sum.float.is_finite()
     }
 
     fn join(&mut self, other: &Self) -> bool {
@@ -128,7 +143,7 @@ impl Share {
 impl Counter {
     /// Adds to the share of the write's actor. Returns what changed, to be sent to others.
     pub fn add(&mut self, by: Amount, origin: Origin) -> Self {
-        let Dot { actor, seq } = origin.stamp.dot();
+        let Stamp { time, actor, seq } = origin.stamp;
         let end = self.shares.partition_point(|share| share.actor <= actor);
         let own = end.checked_sub(1).map(|at| &mut self.shares[at]);
         let own = own
@@ -141,8 +156,9 @@ impl Counter {
                 share.clone()
             }
             None => {
-                let mut share = Share { actor, birth: seq, last: seq, sum: Sum::default(), cleared: None };
-                share.sum.add(by);
+                let mut sum = Sum::default();
+                sum.add(by);
+                let share = Share { actor, birth: seq, born: time, last: seq, sum, cleared: None };
                 self.shares.insert(end, share.clone());
                 share
             }
@@ -153,7 +169,17 @@ impl Counter {
     /// Takes everything away that is seen here. Returns what changed, to be sent to others; `None` if there
     /// was nothing.
     pub fn clear(&mut self) -> Option<Self> {
-        let active = self.shares.iter_mut().filter(|share| share.is_active());
+        self.clear_if(|_| true)
+    }
+
+    /// The same for the shares that were begun before `at_ms` (Unix milliseconds): for what ended then, and must
+    /// take nothing with it that was begun anew by a node which had dropped it already.
+    pub(crate) fn clear_born_before(&mut self, at_ms: u64) -> Option<Self> {
+        self.clear_if(|share| share.born.millis() < at_ms)
+    }
+
+    fn clear_if(&mut self, clears: impl Fn(&Share) -> bool) -> Option<Self> {
+        let active = self.shares.iter_mut().filter(|share| share.is_active() && clears(share));
         let cleared: Vec<_> = active
             .map(|share| {
                 share.cleared = Some(Box::new(Cleared { last: share.last, sum: share.sum }));
@@ -186,7 +212,7 @@ impl Counter {
     /// Bytes of heap that it takes, about.
     pub fn heap_bytes(&self) -> usize {
         let cleared = self.shares.iter().filter(|share| share.cleared.is_some()).count();
-        self.shares.capacity() * size_of::<Share>() + cleared * size_of::<Cleared>()
+        self.shares.len() * size_of::<Share>() + cleared * size_of::<Cleared>()
     }
 
     /// Equal counters have equal fingerprints; `seed` tells apart where they stand.
@@ -207,11 +233,13 @@ impl<'de> Deserialize<'de> for Counter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shares = Vec::<Share>::deserialize(deserializer)?;
         let in_order = |pair: &[Share]| (pair[0].actor, pair[0].birth) < (pair[1].actor, pair[1].birth);
-        if shares.windows(2).all(in_order) {
-            Ok(Self { shares })
-        } else {
-            Err(serde::de::Error::custom("shares of a counter are out of order"))
+        if !shares.windows(2).all(in_order) {
+            return Err(D::Error::custom("shares of a counter are out of order"));
         }
+        if !shares.iter().all(Share::is_well_formed) {
+            return Err(D::Error::custom("a share of a counter contradicts itself"));
+        }
+        Ok(Self { shares })
     }
 }
 
@@ -254,7 +282,6 @@ pub(crate) fn counted(base: &[u8], sum: Sum) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Hlc, Stamp};
 
     fn by(actor: u64, seq: u64) -> Origin {
         let stamp = Stamp { time: Hlc::from_parts(seq, 0), actor: ActorId::new(actor), seq };

@@ -35,8 +35,11 @@ impl DotSet {
         dot.seq == 0 || self.runs.get(at).is_some_and(|run| run.actor == dot.actor && run.first <= dot.seq)
     }
 
-    /// Adds one dot.
+    /// Adds one dot. The dot of sequence 0 changes nothing.
     pub fn insert(&mut self, dot: Dot) {
+        if dot.seq == 0 {
+            return;
+        }
         self.insert_run(Run { actor: dot.actor, first: dot.seq, last: dot.seq });
     }
 

@@ -7,6 +7,8 @@
 
 mod field;
 mod index;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::hash::BuildHasherDefault;
@@ -205,16 +207,23 @@ impl<P: Payload> Fields<P> {
         true
     }
 
-    /// Drops the elements that are due by `now_ms` (Unix milliseconds), for good. Every node does that by
-    /// itself, so there is no delta. Returns how many went.
+    /// Drops the elements that are due by `now_ms` (Unix milliseconds), for good, with what was added to their
+    /// counters; not what was begun to be added after their end by a node that had dropped them already. Every
+    /// node does that by itself, so there is no delta. Returns how many went.
     pub fn purge(&mut self, now_ms: u64) -> usize {
         if self.expiring == 0 {
             return 0;
         }
         let due = self.fields.iter().filter(|(_, field)| field.is_due(now_ms));
-        let due: Vec<FieldName> = due.map(|(name, _)| name.clone()).collect();
-        for name in &due {
-            self.clear(name, &mut Self::delta());
+        let due: Vec<_> =
+            due.filter_map(|(name, field)| Some((name.clone(), field.expires_at_ms()?))).collect();
+        for (name, at_ms) in &due {
+            self.edit(name, |field| {
+                field.puts.clear();
+                if let Some(counter) = &mut field.counter {
+                    counter.clear_born_before(*at_ms);
+                }
+            });
         }
         due.len()
     }
@@ -273,6 +282,8 @@ impl<P: Payload> Fields<P> {
             if theirs.is_empty() && !self.fields.contains_key(name) && !self.delta {
                 continue;
             }
+            // A delta may list an element that it knows to be removed.
+            changed |= self.delta && !self.fields.contains_key(name);
             changed |= self.edit(name, |field| {
                 field.join(&seen, theirs, &other.seen, |losing, winning| {
                     meets(Met {
@@ -286,8 +297,8 @@ impl<P: Payload> Fields<P> {
             });
         }
         if !other.delta {
-            changed |= self.drop_removed(other);
-            changed |= std::mem::replace(&mut self.delta, false);
+            changed |= self.drop_removed(other) | self.delta;
+            self.settle();
         }
         self.seen = seen;
         self.seen.join(&other.seen) | changed
@@ -303,17 +314,18 @@ impl<P: Payload> Fields<P> {
         for name in &removed {
             self.edit(name, |field| field.puts.retain(|put| !other.seen.contains(put.stamp.dot())));
         }
-        if self.delta {
-            // It becomes a whole state, which lists nothing that is empty.
-            self.fields.retain(|_, field| !field.is_empty());
-        }
         !removed.is_empty()
     }
 
     /// What a delta says when nothing else is known of the key.
     pub fn settle(&mut self) {
         if std::mem::replace(&mut self.delta, false) {
-            self.fields.retain(|_, field| !field.is_empty());
+            // A whole state lists nothing that is empty.
+            let heap = &mut self.heap;
+            self.fields.retain(|name, field| {
+                *heap -= if field.is_empty() { name.len() } else { 0 };
+                !field.is_empty()
+            });
         }
     }
 
@@ -323,7 +335,7 @@ impl<P: Payload> Fields<P> {
             Some(place) => place,
             None => {
                 self.heap += name.len();
-                self.fields.insert_full(name.into(), Field { puts: Default::default(), counter: None }).0
+                self.fields.insert_full(name.into(), Field::default()).0
             }
         };
         let key_hash = xxh3_64(name);
@@ -437,6 +449,9 @@ impl<'de, P: Payload> Deserialize<'de> for Fields<P> {
         for (name, field) in wire.fields {
             if fields.fields.contains_key(&*name) {
                 return Err(serde::de::Error::custom("an element is listed twice"));
+            }
+            if !field.puts.iter().all(|put| fields.seen.contains(put.stamp.dot())) {
+                return Err(serde::de::Error::custom("an element has a put that was not seen"));
             }
             fields.edit(&name, |empty| *empty = field);
         }

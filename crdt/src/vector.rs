@@ -145,9 +145,9 @@ impl VersionVector {
         self.iter().map(|dot| crdts::Dot::new(dot.actor.get(), dot.seq)).collect()
     }
 
-    /// The same vector but for one actor.
-    pub(crate) fn without(&self, actor: ActorId) -> Self {
-        Self::from_list(self.iter().filter(|dot| dot.actor != actor).collect())
+    /// The same vector but for one dot, where that is the greatest of its actor.
+    pub(crate) fn without(&self, dot: Dot) -> Self {
+        Self::from_list(self.iter().filter(|seen| *seen != dot).collect())
     }
 
     /// `list` has each actor once and no sequence zero.

@@ -4,7 +4,8 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use bytes::Bytes;
 use proptest::prelude::*;
 use rumour_crdt::{
-    ActorId, Body, Cell, ENTRY_DOTS_LIMIT, Entry, Hlc, Lattice, Stamp, VECTOR_ACTORS_LIMIT, VersionVector,
+    ActorId, Body, Cell, Contents, Counter, DotSet, ENTRY_DOTS_LIMIT, Entry, Fields, Hlc, Lattice, Score,
+    Stamp, VECTOR_ACTORS_LIMIT, VersionVector,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +78,8 @@ proptest! {
         if let Some(vector) = decode::<VersionVector>(&bytes) {
             prop_assert!(vector.len() <= VECTOR_ACTORS_LIMIT);
         }
+        let _ = (decode::<DotSet>(&bytes), decode::<Counter>(&bytes).map(|counter| counter.total()));
+        let _ = (decode::<Fields<()>>(&bytes), decode::<Fields<Score>>(&bytes), decode::<Contents>(&bytes));
         let _ = decode::<Cell>(&bytes).map(|cell| cell.fingerprint(0));
     }
 
@@ -165,4 +168,73 @@ fn vectors_are_bounded() {
         NO_CONTENTS,
     )));
     exercise(&entry.expect("vectors of later versions may be longer than ours"));
+}
+
+#[test]
+fn malformed_dots_are_refused() {
+    let good = |runs: &[(u64, u64, u64)]| decode::<DotSet>(&encode(&runs)).is_some();
+    assert!(good(&[(1, 1, 3), (1, 5, u64::MAX), (2, 1, 1)]));
+    for (runs, what) in [
+        (&[(1, 0, 3)][..], "no write"),
+        (&[(1, 3, 2)], "backwards"),
+        (&[(2, 1, 1), (1, 1, 1)], "actors out of order"),
+        (&[(1, 1, 3), (1, 4, 5)], "touching"),
+        (&[(1, 1, 3), (1, 2, 5)], "overlapping"),
+        (&[(1, 1, u64::MAX), (1, u64::MAX, u64::MAX)], "overlapping at the end"),
+    ] {
+        assert!(!good(runs), "{what}");
+    }
+}
+
+type WireSum = (i128, f64);
+type WireShare = (u64, u64, u64, u64, WireSum, Option<(u64, WireSum)>);
+
+#[test]
+fn malformed_counters_are_refused() {
+    let good = |shares: &[WireShare]| decode::<Counter>(&encode(&shares)).is_some();
+    let whole = (5, 0.0);
+    assert!(good(&[(1, 2, 9, 4, whole, Some((3, whole))), (1, 5, 9, 5, whole, None)]));
+    for (shares, what) in [
+        (&[(1, 2, 9, 1, whole, None)][..], "a share that ends before it begins"),
+        (&[(1, 0, 9, 1, whole, None)], "a share of no write"),
+        (&[(1, 2, 9, 4, whole, Some((5, whole)))], "more cleared than there was"),
+        (&[(1, 2, 9, 4, whole, Some((1, whole)))], "cleared before it began"),
+        (&[(1, 2, 9, 4, (0, f64::NAN), None)], "no number"),
+        (&[(1, 2, 9, 4, whole, Some((3, (0, f64::INFINITY))))], "an infinite sum"),
+        (&[(1, 2, 9, 4, whole, None), (1, 2, 9, 5, whole, None)], "a share twice"),
+    ] {
+        assert!(!good(shares), "{what}");
+    }
+}
+
+type WirePut<P> = (WireStamp, P, Option<(Option<u64>, WireStamp)>);
+type WireField<P> = (Vec<WirePut<P>>, Option<Vec<WireShare>>);
+
+#[test]
+fn malformed_elements_are_refused() {
+    let seen = vec![(1_u64, 1_u64, 5_u64)];
+    let fields =
+        |fields: Vec<(Bytes, WireField<f64>)>| decode::<Fields<Score>>(&encode(&(false, &seen, fields)));
+    let good = |puts: Vec<WirePut<f64>>| fields(vec![("a".into(), (puts, None))]).is_some();
+    assert!(good(vec![((9, 1, 1), 1.0, None), ((9, 1, 2), 2.0, Some((Some(7), (9, 1, 2))))]));
+    assert!(!good(vec![((9, 1, 1), 1.0, None), ((8, 1, 1), 2.0, None)]), "a put twice");
+    assert!(!good(vec![((9, 1, 6), 1.0, None)]), "a put that was not seen");
+    assert!(!good(vec![((9, 1, 0), 1.0, None)]), "a put of no write");
+    assert!(!good(vec![((9, 1, 1), f64::NAN, None)]), "a score that is no number");
+    assert!(!good(vec![((9, 1, 1), 1.0, Some((None, (8, 1, 1))))]), "an end set before the put");
+    let element = || (Bytes::from("a"), (vec![((9, 1, 1), 1.0, None)], None));
+    assert!(fields(vec![element(), element()]).is_none(), "an element twice");
+    // Nothing that is empty is kept.
+    let empty = fields(vec![("a".into(), (vec![], Some(vec![])))]).expect("it says nothing");
+    assert_eq!((empty.len(), empty.places()), (0, 0));
+}
+
+/// A list of puts that claims to be 2^40 long must not make room for that.
+#[test]
+fn claimed_lengths_reserve_nothing() {
+    let mut bytes = encode(&(true, Vec::<(u64, u64, u64)>::new()));
+    bytes.extend(encode(&(1_u8, Bytes::from("a"), 1_u64 << 40)));
+    assert_eq!(decode::<Fields<Bytes>>(&bytes), None);
+    assert_eq!(decode::<DotSet>(&encode(&(1_u64 << 40))), None);
+    assert_eq!(decode::<Counter>(&encode(&(1_u64 << 40))), None);
 }

@@ -2,38 +2,15 @@
 //! `PROPTEST_CASES=100000` runs more of them.
 
 mod history;
-
-use std::fmt::Debug;
+mod lattice;
 
 use history::{Happened, State, World, steps};
+use lattice::{assert_equivalent, assert_laws, joined};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rumour_crdt::{ENTRY_DOTS_LIMIT, Entry, Lattice, Merged};
-
-fn joined<T: Lattice + Clone>(one: &T, two: &T) -> T {
-    let mut state = one.clone();
-    state.join(two);
-    state
-}
-
-fn assert_equivalent<T: Lattice + Debug>(one: &T, two: &T) {
-    assert!(one.equivalent(two), "{one:?} is not {two:?}");
-}
-
-/// Each law as `Lattice` numbers it.
-fn assert_laws<T: Lattice + Clone + Debug>(a: &T, b: &T, c: &T) {
-    assert_equivalent(&joined(a, b), &joined(b, a));
-    assert_equivalent(&joined(&joined(a, b), c), &joined(a, &joined(b, c)));
-    assert_equivalent(&joined(a, a), a);
-    let mut both = joined(a, b);
-    assert!(!both.join(b), "merging the same state again changed {both:?}");
-    let more = joined(&both, c);
-    for part in [a, b, c] {
-        assert_equivalent(&joined(&more, part), &more);
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

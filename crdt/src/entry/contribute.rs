@@ -8,8 +8,8 @@ impl Entry {
     ///
     /// It continues the epoch of what is known: of a value, a tombstone, or a collection of that type, also an
     /// emptied one; after an expiry an epoch that follows from that expiry, so that nodes which saw the same one
-    /// come to the same; of nothing the epoch `nothing`: the stamp of the last flush, or [`Stamp::ZERO`]. Only a collection that was emptied and becomes another type
-    /// takes a new epoch. `mint` gives a stamp above the one it is given; what is due must have been dropped
+    /// come to the same; of nothing the epoch `nothing`: the stamp of the last flush, or [`Stamp::ZERO`]. Only a
+    /// collection that was emptied and becomes another type takes a new epoch. `mint` gives a stamp above the one it is given; what is due must have been dropped
     /// ([`expire`](Self::expire)), and what is visible must be of that type.
     pub fn ground(
         present: Option<Self>,

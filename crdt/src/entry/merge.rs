@@ -6,7 +6,7 @@ use std::mem;
 use crdts::CvRDT;
 
 use super::{Body, Conflict, ENTRY_DOTS_LIMIT, Entry, Merged};
-use crate::{Lattice, Stamp};
+use crate::{Lattice, Stamp, VersionVector};
 
 /// Two states contradict each other, which correct nodes never let happen. Nothing was changed. Merging
 /// them all the same is safe and every replica comes to the same result, but a write may be lost.
@@ -64,14 +64,15 @@ impl Entry {
             .then_with(|| self.expires_at_ms.cmp(&other.expires_at_ms))
     }
 
-    /// Whether a state of a lower epoch holds something that this one's writer had not seen.
+    /// Whether a state of a lower epoch holds something that this one's writer had not seen. What the other had seen
+    /// is not asked: nothing has seen what lies above it.
     fn lost_sight_of(&self, loser: &Self) -> bool {
         if self.stamp == loser.stamp {
             return false;
         }
         let contributed = loser.contents.as_ref().filter(|contents| !contents.is_empty());
-        let concurrent = !self.seen.covers(loser.stamp.dot()) && !loser.seen.covers(self.stamp.dot());
-        concurrent || contributed.is_some_and(|contents| contents.tops().any(|dot| !self.seen.covers(dot)))
+        !self.seen.covers(loser.stamp.dot())
+            || contributed.is_some_and(|contents| contents.tops().any(|dot| !self.seen.covers(dot)))
     }
 
     /// Joins the vectors: the winner's, then what the other one knows beyond it. A concurrent write that lost
@@ -110,7 +111,24 @@ impl Entry {
             }
             Ordering::Equal => match (&mut self.contents, &other.contents) {
                 (_, None) => false,
-                (Some(ours), Some(theirs)) => ours.merge(theirs, |lost| merged.report(|| lost.into())),
+                (Some(ours), Some(theirs)) => {
+                    let mut losing = VersionVector::new();
+                    if ours.kind() != theirs.kind() {
+                        let lower = if ours.kind() < theirs.kind() { &*ours } else { theirs };
+                        lower.tops().for_each(|dot| losing.insert(dot));
+                    }
+                    // What was reported as lost before is not reported again when it arrives again.
+                    let reported = !losing.is_empty() && losing.iter().all(|dot| self.seen.covers(dot));
+                    let changed = ours.merge(theirs, |lost| {
+                        if !reported {
+                            merged.report(|| lost.into());
+                        }
+                    });
+                    let mut seen = self.seen.clone();
+                    seen.join(&losing);
+                    seen.prune(ENTRY_DOTS_LIMIT);
+                    changed | (mem::replace(&mut self.seen, seen) != self.seen)
+                }
                 (ours, Some(theirs)) => {
                     *ours = Some(theirs.clone());
                     self.settle();
@@ -142,7 +160,10 @@ impl CvRDT for Entry {
     fn validate_merge(&self, other: &Self) -> Result<(), BrokenInvariant> {
         let (low, high) = if self.stamp < other.stamp { (self, other) } else { (other, self) };
         if low.stamp != high.stamp {
-            return if !high.stamp.is_derived() && low.seen.covers(high.stamp.dot()) {
+            // Only the very write: that a later one of its actor was seen says nothing, as an actor which has evicted
+            // the key may contribute below what it wrote before.
+            let latest_seen = low.seen.get(high.stamp.actor);
+            return if !high.stamp.is_derived() && latest_seen == high.stamp.seq && latest_seen > 0 {
                 Err(BrokenInvariant::OutOfOrder { stamp: low.stamp, seen: high.stamp })
             } else {
                 Ok(())

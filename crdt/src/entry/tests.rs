@@ -1,7 +1,7 @@
 use crdts::CvRDT;
 
 use super::*;
-use crate::{ActorId, Dot, Hlc};
+use crate::{ActorId, Amount, Data, Dot, Hlc, Kind, Origin};
 
 fn stamp(ms: u64, actor: u64, seq: u64) -> Stamp {
     Stamp { time: Hlc::from_parts(ms, 0), actor: ActorId::new(actor), seq }
@@ -207,4 +207,74 @@ fn versions_are_the_same_in_every_build() {
     assert_eq!(value("other", entry.stamp(), None).version(), plain);
     assert!(entry.set_expiry(None, stamp(1_790_000_000_001, 0xb0b, 7)));
     assert_eq!([plain, entry.version()], [15_104_650_093_892_606_410, 11_283_061_997_836_673_524]);
+}
+
+/// An increment of what the key holds, or of nothing.
+fn counted(present: Option<Entry>, by: i64, at: Stamp) -> Entry {
+    let mut entry = Entry::ground(present, Kind::String, Stamp::ZERO, |_| unreachable!("no epoch is minted"));
+    if let Some(Data::Counter(counter)) = entry.contents_mut().map(|contents| contents.data_mut(at)) {
+        counter.add(Amount::Integer(by), Origin { stamp: at, unbroken_since: 0 });
+    }
+    entry
+}
+
+fn with_member(present: Option<Entry>, name: &[u8], at: Stamp) -> Entry {
+    let mut entry = Entry::ground(present, Kind::Set, Stamp::ZERO, |_| unreachable!("no epoch is minted"));
+    if let Some(Data::Set(fields)) = entry.contents_mut().map(|contents| contents.data_mut(at)) {
+        fields.put(name, (), None, Origin { stamp: at, unbroken_since: 0 }, &mut crate::Fields::delta());
+    }
+    entry
+}
+
+/// Found by the property tests: whoever had seen the value that expired seemed to have seen the epoch after it.
+#[test]
+fn a_write_that_lost_to_an_epoch_after_an_expiry_is_reported_and_breaks_nothing() {
+    let short = Entry::value(Bytes::from_static(b"1"), Some(100), stamp(10, 1, 1), None);
+    let meanwhile = value("2", stamp(50, 2, 1), Some(&short));
+    let mut expired = short;
+    assert!(expired.expire(100));
+    let again = counted(Some(expired), 5, stamp(120, 3, 1));
+    assert!(again.stamp() > meanwhile.stamp());
+    for (into, from) in [(&meanwhile, &again), (&again, &meanwhile)] {
+        assert_eq!(into.validate_merge(from), Ok(()));
+        let mut entry = into.clone();
+        assert_eq!(Entry::merge(&mut entry, from).conflicts, 1);
+        assert_eq!(entry.live_value(130), Some("5".into()));
+    }
+}
+
+/// Found by the property tests. The actor set the key, evicted it, and counted from nothing.
+#[test]
+fn what_an_actor_adds_after_it_evicted_its_own_write_is_no_sign_of_a_broken_clock() {
+    let other = value("other", stamp(10, 2, 1), None);
+    let evicted = value("evicted", stamp(20, 1, 1), None);
+    let counted = counted(None, 1, stamp(30, 1, 2));
+    let both = merged(&other, &counted);
+    assert!(both.seen().covers(evicted.stamp().dot()));
+    assert_eq!(both.validate_merge(&evicted), Ok(()));
+    assert_eq!(Entry::merge(&mut both.clone(), &evicted).conflicts, 1);
+
+    // The later dot of the value's own actor travels.
+    let all = merged(&both, &evicted);
+    let wire: wire::WireEntry = all.clone().into();
+    let back = Entry::try_from(wire).unwrap();
+    assert_eq!(back, all);
+    assert_eq!(Entry::merge(&mut back.clone(), &counted).conflicts, 0);
+}
+
+#[test]
+fn contributions_that_lost_to_another_type_are_reported_once() {
+    let number = counted(None, 1, stamp(30, 1, 1));
+    let set = with_member(None, b"m", stamp(20, 2, 1));
+    for (into, from) in [(&number, &set), (&set, &number)] {
+        let mut entry = into.clone();
+        let first = Entry::merge(&mut entry, from);
+        assert_eq!(first.conflicts, 1);
+        assert_eq!(first.described[0].losing.stamp, stamp(30, 1, 1));
+        assert_eq!(first.described[0].winning.stamp, stamp(20, 2, 1));
+        assert_eq!(Entry::merge(&mut entry, &number), Merged::default());
+        assert_eq!(entry.newest(), stamp(30, 1, 1), "what writes over it goes above what it has met");
+        let more = counted(Some(number.clone()), 1, stamp(40, 1, 2));
+        assert_eq!(Entry::merge(&mut entry, &more).conflicts, 1);
+    }
 }

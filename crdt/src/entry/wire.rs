@@ -6,12 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, ENTRY_DOTS_LIMIT, Entry, NEVER};
-use crate::{Contents, Stamp, VersionVector};
+use crate::{Contents, Kind, Stamp, VersionVector};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireEntry {
     stamp: Stamp,
-    /// All that was seen but the stamp's own dot.
+    /// All that was seen but the stamp's own dot: of its actor only what came after it.
     others: VersionVector,
     body: Body,
     expires_at_ms: Option<u64>,
@@ -31,13 +31,15 @@ pub(super) enum MalformedEntry {
     ExpiryOutOfOrder,
     #[error("entry without a value has an expiry, or one that expired has none")]
     ExpiryMisplaced,
+    #[error("entry has a value and a collection")]
+    TwoTypes,
 }
 
 impl From<Entry> for WireEntry {
     fn from(entry: Entry) -> Self {
         Self {
             stamp: entry.stamp,
-            others: entry.seen.without(entry.stamp.actor),
+            others: entry.seen.without(entry.stamp.dot()),
             expires_at_ms: entry.expiry().at_ms,
             expiry_stamp: entry.expiry_stamp.as_deref().copied(),
             body: entry.body,
@@ -58,7 +60,7 @@ impl TryFrom<WireEntry> for Entry {
         if stamp.seq == 0 && !of_nothing || wire.expiry_stamp.is_some_and(|expiry| expiry.seq == 0) {
             return Err(MalformedEntry::NoWrite);
         }
-        if wire.others.get(stamp.actor) != 0 {
+        if wire.others.iter().any(|dot| dot.actor == stamp.actor && dot.seq <= stamp.seq) {
             return Err(MalformedEntry::WriterTwice);
         }
         if wire.expiry_stamp.is_some_and(|expiry| expiry <= stamp) {
@@ -66,11 +68,16 @@ impl TryFrom<WireEntry> for Entry {
         }
         let misplaced = match wire.body {
             Body::Value(_) => of_nothing,
-            Body::Tombstone => wire.contents.is_none() && (expires_at_ms != NEVER || expiry_changed),
-            Body::Expired => expires_at_ms == NEVER,
+            Body::Tombstone if wire.contents.is_none() => expires_at_ms != NEVER || expiry_changed,
+            Body::Tombstone => expires_at_ms != NEVER && !expiry_changed,
+            Body::Expired => expires_at_ms == NEVER || of_nothing && !expiry_changed,
         };
         if misplaced {
             return Err(MalformedEntry::ExpiryMisplaced);
+        }
+        let is_value = matches!(wire.body, Body::Value(_));
+        if is_value && wire.contents.as_ref().is_some_and(|contents| contents.kind() != Kind::String) {
+            return Err(MalformedEntry::TwoTypes);
         }
         let mut seen = VersionVector::from(stamp.dot());
         seen.join(&wire.others);

@@ -1,7 +1,8 @@
 //! One element of a collection.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -12,7 +13,7 @@ use crate::{Counter, DotSet, Expiry, Lattice, Stamp};
 /// added to it.
 ///
 /// More than one put means that they were concurrent; the one with the highest stamp is shown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Field<P> {
     pub(super) puts: SmallVec<[Put<P>; 1]>,
     pub(super) counter: Option<Box<Counter>>,
@@ -73,7 +74,8 @@ impl<P> Field<P> {
 
     /// Bytes of heap without those of the values.
     pub(super) fn heap_bytes(&self) -> usize {
-        let spilled = if self.puts.spilled() { self.puts.capacity() * size_of::<Put<P>>() } else { 0 };
+        // By lengths, not by capacities: a copy of the element must take what it took.
+        let spilled = if self.puts.len() > 1 { self.puts.len() * size_of::<Put<P>>() } else { 0 };
         let expiries = self.puts.iter().filter(|put| put.expiry.is_some()).count() * size_of::<Expiry>();
         spilled
             + expiries
@@ -88,9 +90,10 @@ impl<P> Field<P> {
         let counter = self.counter.as_ref().map_or(key_hash, |counter| counter.fingerprint(key_hash));
         // Added up: concurrent puts stand in no order.
         self.puts.iter().fold(counter.max(1), |sum, put| {
-            let expiry = put.expiry.as_ref().map_or(0, |expiry| expiry.stamp.time.bits() ^ expiry.stamp.seq);
-            let mut bytes = [0; 32];
-            let words = [put.stamp.time.bits(), put.stamp.actor.get(), put.stamp.seq, expiry];
+            let expiry = put.expiry.as_ref().map_or(Stamp::ZERO, |expiry| expiry.stamp);
+            let mut bytes = [0; 48];
+            let words = [put.stamp, expiry].map(|stamp| [stamp.time.bits(), stamp.actor.get(), stamp.seq]);
+            let words = words.into_iter().flatten();
             for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
                 to.copy_from_slice(&word.to_le_bytes());
             }
@@ -108,6 +111,28 @@ impl Field<Bytes> {
             (Some(put), Some(sum)) => counted(&put.value, sum),
             (None, sum) => counted(b"0", sum.unwrap_or_default()),
         }
+    }
+}
+
+impl<P> Default for Field<P> {
+    fn default() -> Self {
+        Self { puts: SmallVec::new(), counter: None }
+    }
+}
+
+impl<'de, P: Deserialize<'de>> Deserialize<'de> for Field<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Not the list that elements keep: it would reserve whatever length the sender claims.
+        let (puts, counter) = <(Vec<Put<P>>, Option<Box<Counter>>)>::deserialize(deserializer)?;
+        for (at, put) in puts.iter().enumerate() {
+            if puts[..at].iter().any(|other| other.stamp.dot() == put.stamp.dot()) {
+                return Err(D::Error::custom("an element has one put twice"));
+            }
+            if put.stamp.seq == 0 || put.expiry.as_ref().is_some_and(|expiry| expiry.stamp < put.stamp) {
+                return Err(D::Error::custom("a put is of no write or ends before it was made"));
+            }
+        }
+        Ok(Self { puts: puts.into(), counter })
     }
 }
 

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Field, FieldName, Payload};
 
@@ -24,9 +25,16 @@ impl<P> Index<P> for () {
 }
 
 /// A score of a sorted set: any number but NaN. Totally ordered, -0 before 0.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Score(pub f64);
+
+impl<'de> Deserialize<'de> for Score {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let score = f64::deserialize(deserializer)?;
+        if score.is_nan() { Err(D::Error::custom("a score is no number")) } else { Ok(Self(score)) }
+    }
+}
 
 impl PartialEq for Score {
     fn eq(&self, other: &Self) -> bool {
