@@ -3,6 +3,7 @@
 //! It decides on local state only and returns at once; what a write changed is queued for the other owners.
 
 mod elements;
+mod image;
 mod view;
 mod writer;
 
@@ -21,6 +22,7 @@ use crate::replication::Fanout;
 use crate::status::{Status, StatusSource};
 use crate::store::{Applied, Store};
 pub use elements::Elements;
+pub use image::Image;
 pub use view::View;
 pub use writer::Writer;
 
@@ -127,6 +129,14 @@ pub struct SetOutcome {
     pub previous: Option<Bytes>,
 }
 
+/// What tells whether a key was changed, or ended, in between: compare two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Of the state, also of one that shows nothing.
+    state: Option<u64>,
+    visible: bool,
+}
+
 /// When a key expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
@@ -175,6 +185,15 @@ impl Engine {
             self.inner.fanout.dirty(key, &change);
         }
         Ok(reply)
+    }
+
+    /// The present version of a key, also of one that is not there.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub fn version(&self, key: &[u8]) -> Result<Version, WriteError> {
+        // As a write, so that what is due is dropped first.
+        self.write(key, |key| Version { state: key.state_version(), visible: key.kind().is_some() })
     }
 
     /// The value of a key as bytes, as this node sees it; `None` also if it is of another type.
@@ -246,6 +265,12 @@ impl Engine {
     #[must_use]
     pub fn scan(&self, cursor: u64, count: usize) -> (u64, Vec<Bytes>) {
         self.inner.store.scan(cursor, count.max(1), self.now_ms())
+    }
+
+    /// Any key that has a value, as `chance` has it; `None` if there is none.
+    #[must_use]
+    pub fn random_key(&self, chance: u64) -> Option<Bytes> {
+        self.inner.store.random_key(chance, self.now_ms())
     }
 
     /// How many keys have a value here. Values whose expiry is due may count for a moment longer.
@@ -325,6 +350,18 @@ impl Engine {
 pub(crate) fn check_value(bytes: usize) -> Result<(), WriteError> {
     if bytes > VALUE_BYTES_LIMIT {
         return Err(WriteError::ValueTooLarge { bytes, limit: VALUE_BYTES_LIMIT });
+    }
+    Ok(())
+}
+
+/// Fails if the name of an element is longer than names may be.
+///
+/// # Errors
+/// [`WriteError::NameTooLarge`].
+#[cfg(feature = "redis")]
+pub(crate) fn check_name(bytes: usize) -> Result<(), WriteError> {
+    if bytes > KEY_BYTES_LIMIT {
+        return Err(WriteError::NameTooLarge { bytes, limit: KEY_BYTES_LIMIT });
     }
     Ok(())
 }

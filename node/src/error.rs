@@ -20,6 +20,14 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
+    /// The name of an element is longer than [`KEY_BYTES_LIMIT`](crate::KEY_BYTES_LIMIT).
+    #[error("the name of the element has {bytes} bytes, and {limit} is the limit")]
+    NameTooLarge {
+        /// Length of the name that was refused.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The value is longer than [`VALUE_BYTES_LIMIT`](crate::VALUE_BYTES_LIMIT).
     #[error("the value has {bytes} bytes, and {limit} is the limit; split it over several keys")]
     ValueTooLarge {

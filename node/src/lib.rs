@@ -54,8 +54,8 @@ pub use builder::NodeBuilder;
 pub use cache::{Cache, Set};
 pub use config::{Credentials, Tuning};
 pub use engine::{
-    Condition, Elements, Engine, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT,
-    View, Writer,
+    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl,
+    VALUE_BYTES_LIMIT, Version, View, Writer,
 };
 pub use env::{Environment, Observer, SystemClock, WallClock};
 pub use error::{NodeError, WriteError};

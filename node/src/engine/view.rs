@@ -66,6 +66,12 @@ impl<'a> View<'a> {
         self.entry.version()
     }
 
+    /// When the key was last changed, milliseconds since the Unix epoch by the clock of who did.
+    #[must_use]
+    pub fn changed_ms(&self) -> u64 {
+        self.entry.newest().time.millis()
+    }
+
     /// The node's time that it is looked at, milliseconds since the Unix epoch: what elements are due by.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

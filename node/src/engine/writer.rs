@@ -59,6 +59,11 @@ impl<'a> Writer<'a> {
         self.state.as_ref().and_then(|entry| entry.kind(self.now_ms))
     }
 
+    /// The version of all that is known of the key, removed or not.
+    pub(crate) fn state_version(&self) -> Option<u64> {
+        self.state.as_ref().map(Entry::version)
+    }
+
     /// The node's time of the change, milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

@@ -34,6 +34,7 @@ impl Clients {
                 no_evict: false,
                 no_touch: false,
                 protocol: Protocol::default(),
+                queued: None,
                 last_command: "NULL",
                 last_at: now,
             }),
@@ -78,6 +79,8 @@ pub(super) struct Details {
     pub(super) no_evict: bool,
     pub(super) no_touch: bool,
     pub(super) protocol: Protocol,
+    /// Commands in its open transaction.
+    pub(super) queued: Option<usize>,
     pub(super) last_command: &'static str,
     pub(super) last_at: Instant,
 }
@@ -98,16 +101,14 @@ impl Client {
         let details = self.details.lock();
         let age = now.saturating_duration_since(self.since).as_secs();
         let idle = now.saturating_duration_since(details.last_at).as_secs();
-        let flags = match (details.no_evict, details.no_touch) {
-            (false, false) => "N",
-            (true, false) => "e",
-            (false, true) => "T",
-            (true, true) => "eT",
-        };
+        let flags = [(details.queued.is_some(), 'x'), (details.no_evict, 'e'), (details.no_touch, 'T')];
+        let flags: String = flags.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect();
+        let flags = if flags.is_empty() { "N" } else { &flags };
+        let queued = details.queued.map_or_else(|| "-1".to_owned(), |queued| queued.to_string());
         // Writing into a String cannot fail.
         let _ = writeln!(
             text,
-            "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub=0 psub=0 ssub=0 multi=-1 \
+            "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub=0 psub=0 ssub=0 multi={queued} \
              events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.peer,

@@ -73,6 +73,8 @@ impl Keys {
     pub(super) const NONE: Self = Self { first: 0, last: 0, step: 0 };
     pub(super) const ONE: Self = Self { first: 1, last: 1, step: 1 };
     pub(super) const ALL: Self = Self { first: 1, last: -1, step: 1 };
+    pub(super) const SECOND: Self = Self { first: 2, last: 2, step: 1 };
+    pub(super) const TWO: Self = Self { first: 1, last: 2, step: 1 };
     pub(super) const PAIRS: Self = Self { first: 1, last: -1, step: 2 };
 }
 
@@ -95,6 +97,10 @@ pub(super) struct Command {
     /// `None`: it only contains subcommands.
     pub(super) run: Option<Handler>,
     pub(super) subcommands: &'static [Command],
+    /// No command of another connection may run meanwhile.
+    pub(super) alone: bool,
+    /// Not queued in a transaction.
+    pub(super) at_once: bool,
 }
 
 impl Command {
@@ -112,6 +118,8 @@ impl Command {
             summary: "",
             run: None,
             subcommands: &[],
+            alone: false,
+            at_once: false,
         }
     }
 
@@ -122,6 +130,18 @@ impl Command {
 
     pub(super) const fn keys(mut self, keys: Keys) -> Self {
         self.keys = keys;
+        self
+    }
+
+    /// Several keys change in one step.
+    pub(super) const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Executed when it comes, in a transaction too.
+    pub(super) const fn at_once(mut self) -> Self {
+        self.at_once = true;
         self
     }
 

@@ -34,10 +34,65 @@ pub(super) enum CommandError {
     HelloOption(String),
     #[error("ERR syntax error")]
     Syntax,
+    #[error("ERR MULTI calls can not be nested")]
+    NestedMulti,
+    #[error("ERR {command} without MULTI")]
+    WithoutMulti { command: &'static str },
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInsideMulti,
+    #[error("ERR Command not allowed inside a transaction")]
+    InsideMulti,
+    #[error("EXECABORT Transaction discarded because of previous errors.")]
+    ExecAborted,
+    /// The transaction is gone.
+    #[error("EXECABORT Transaction discarded because of: {}", without_code(.0))]
+    ExecRefused(Box<CommandError>),
+    /// `EXEC` will refuse the transaction.
+    #[error("ERR the queued commands take more than {limit} bytes; execute fewer at a time")]
+    TransactionTooLong { limit: usize },
+    #[error("ERR the watched keys take more than {limit} bytes; watch fewer at a time")]
+    WatchesTooMany { limit: usize },
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType,
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    #[error("ERR value is NaN or Infinity")]
+    NotANumberOrInfinite,
+    #[error("ERR hash value is not an integer")]
+    HashNotAnInteger,
+    #[error("ERR hash value is not a float")]
+    HashNotAFloat,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR value is out of range")]
+    OutOfRange,
+    #[error("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX)]
+    NotA64BitCount,
+    #[error("ERR offset is out of range")]
+    OffsetRange,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    StringTooLong,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+         between policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    FrequencyNotTracked,
+    #[error("ERR invalid expire time, must be >= 0")]
+    NegativeExpireTime,
+    #[error("ERR Mandatory argument FIELDS is missing or not at the right position")]
+    FieldsMissing,
+    #[error("ERR Parameter `numFields` should be greater than 0")]
+    FieldsNotPositive,
+    #[error("ERR Number of fields must be a positive integer")]
+    FieldCount,
+    #[error("ERR The `numfields` parameter must match the number of arguments")]
+    FieldsMismatch,
     #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
     NotA32BitInteger,
     #[error("ERR DB index is out of range")]
@@ -69,11 +124,18 @@ pub(super) enum CommandError {
     Write(#[from] WriteError),
 }
 
+/// The words of an error that has no code but the general one.
+fn without_code(error: &CommandError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("ERR ").map_or_else(|| text.clone(), str::to_owned)
+}
+
 fn write_error(error: &WriteError) -> String {
     match error {
         // The code on which clients wait and try again.
         WriteError::Joining => format!("LOADING {error}"),
         WriteError::WrongType { .. } => CommandError::WrongType.to_string(),
+        WriteError::NotAnInteger => CommandError::NotAnInteger.to_string(),
         WriteError::NotANumber => "ERR value is not a valid float".to_owned(),
         WriteError::Overflow => "ERR increment or decrement would overflow".to_owned(),
         WriteError::NotFinite => "ERR increment would produce NaN or Infinity".to_owned(),

@@ -4,7 +4,7 @@
 //! state; those decide without waiting. `connection` and this file move bytes. What a command means for data is
 //! the engine's business: nothing here keeps, orders or replicates a value.
 //!
-//! On purpose: one database; no scripts, transactions or publish/subscribe yet; no encryption.
+//! On purpose: one database; no scripts or publish/subscribe yet; no encryption.
 
 mod clients;
 mod command;
@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod connection;
 mod error;
+mod gate;
 mod glob;
 mod inline;
 mod number;
@@ -20,12 +21,16 @@ mod reply;
 mod session;
 mod stats;
 mod table;
+mod transaction;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -37,6 +42,7 @@ pub use stats::RedisStats;
 use crate::engine::Engine;
 use clients::Clients;
 use connection::Admitted;
+use gate::Gate;
 
 /// The version of Redis that clients are told, so that they use what this door can do.
 const REDIS_VERSION: &str = "7.4.0";
@@ -70,6 +76,9 @@ struct Door {
     opened: Instant,
     stats: Arc<RedisStats>,
     clients: Clients,
+    gate: Gate,
+    /// For commands that choose by chance.
+    rng: Mutex<SmallRng>,
 }
 
 /// A door that has its port but serves nobody yet.
@@ -113,6 +122,8 @@ impl RedisDoor {
             opened: Instant::now(),
             stats,
             clients: Clients::default(),
+            gate: Gate::default(),
+            rng: Mutex::new(SmallRng::from_os_rng()),
         });
         let mut connections = JoinSet::new();
         loop {

@@ -85,6 +85,16 @@ impl<'a> Args<'a> {
         self.request.get(span.start as usize..span.end as usize)
     }
 
+    /// Bytes that a copy of them takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.request.len() + size_of_val(self.spans)
+    }
+
+    /// A copy that outlives the read buffer.
+    pub(super) fn to_owned(self) -> OwnedArgs {
+        OwnedArgs { request: self.request.into(), spans: self.spans.into() }
+    }
+
     /// The argument at a place that the command's arity guarantees.
     pub(super) fn at(&self, index: usize) -> &'a [u8] {
         debug_assert!(index < self.len(), "the arity in the command table promises too much");
@@ -95,6 +105,19 @@ impl<'a> Args<'a> {
     pub(super) fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let args = *self;
         (index..args.len()).map(move |index| args.at(index))
+    }
+}
+
+/// The arguments of a request that is kept for later.
+#[derive(Debug)]
+pub(super) struct OwnedArgs {
+    request: Box<[u8]>,
+    spans: Box<[Span]>,
+}
+
+impl OwnedArgs {
+    pub(super) fn args(&self) -> Args<'_> {
+        Args { request: &self.request, spans: &self.spans }
     }
 }
 

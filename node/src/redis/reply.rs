@@ -41,9 +41,21 @@ impl<'a> Reply<'a> {
         Self { out, start, protocol, limit: REPLY_BYTES_LIMIT, overflowed: false }
     }
 
+    /// The same in another version.
+    pub(super) fn in_protocol(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
     /// Replies to come, from the one that answers `HELLO` on, use this version.
     pub(super) fn switch_to(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+    }
+
+    /// The reply to a command within this one, as one of an array's. What it may take is what is left.
+    pub(super) fn nested(&mut self) -> Reply<'_> {
+        let start = self.out.len();
+        let limit = self.limit.saturating_sub(start - self.start);
+        Reply { out: self.out, start, protocol: self.protocol, limit, overflowed: false }
     }
 
     /// Takes back what was written since the command began.
@@ -105,6 +117,14 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Null in place of an array.
+    pub(super) fn null_array(&mut self) {
+        match self.protocol {
+            Protocol::Resp2 => self.out.put_slice(b"*-1\r\n"),
+            Protocol::Resp3 => self.null(),
+        }
+    }
+
     /// Text for people to read.
     pub(super) fn verbatim(&mut self, text: &str) {
         match self.protocol {
@@ -116,6 +136,20 @@ impl<'a> Reply<'a> {
     /// Starts an array: `len` replies must follow.
     pub(super) fn array(&mut self, len: usize) {
         self.length(b'*', len);
+    }
+
+    /// Starts an array of names, each with its value or without: so many [`pair`](Self::pair)s must follow. The values
+    /// stand beside the names in RESP2.
+    pub(super) fn pairs(&mut self, len: usize, with_values: bool) {
+        let flat = with_values && self.protocol == Protocol::Resp2;
+        self.length(b'*', if flat { len.saturating_mul(2) } else { len });
+    }
+
+    /// Starts one of [`pairs`](Self::pairs).
+    pub(super) fn pair(&mut self, with_values: bool) {
+        if with_values && self.protocol == Protocol::Resp3 {
+            self.length(b'*', 2);
+        }
     }
 
     /// Starts a map: `len` keys, each with its value, must follow.

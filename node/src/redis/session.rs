@@ -11,10 +11,12 @@ use super::Door;
 use super::clients::Client;
 use super::command::{Command, flag};
 use super::error::CommandError;
+use super::gate::Turn;
 use super::parser::{Args, Parser};
 use super::reply::{Protocol, REPLY_BYTES_LIMIT, Reply};
 use super::stats::RedisStats;
 use super::table;
+use super::transaction::{Queued, Transaction, Watched};
 
 /// Replies collected before they are written, in bytes; the last reply may exceed it.
 const BATCH_BYTES_LIMIT: usize = 64 * 1024;
@@ -39,6 +41,9 @@ pub(super) struct Session {
     pub(super) authenticated: bool,
     /// No request after the present one is answered.
     pub(super) closing: bool,
+    /// Open since `MULTI`.
+    pub(super) transaction: Option<Transaction>,
+    pub(super) watched: Watched,
     last_command: &'static str,
 }
 
@@ -51,6 +56,8 @@ impl Session {
             protocol: Protocol::default(),
             authenticated,
             closing: false,
+            transaction: None,
+            watched: Watched::default(),
             last_command: "NULL",
         }
     }
@@ -62,6 +69,8 @@ impl Session {
         input: &mut BytesMut,
         output: &mut BytesMut,
     ) -> Batch {
+        let door = Arc::clone(&self.door);
+        let mut turn = door.gate.enter();
         let mut commands = 0;
         let batch = loop {
             if self.closing {
@@ -73,7 +82,7 @@ impl Session {
             match parser.next(input, self.authenticated) {
                 Ok(Some(args)) => {
                     commands += 1;
-                    self.execute(args, output);
+                    self.execute(args, output, &mut turn);
                 }
                 Ok(None) => break Batch::Drained,
                 Err(error) => {
@@ -93,39 +102,94 @@ impl Session {
     }
 
     /// Answers one request.
-    fn execute(&mut self, args: Args<'_>, output: &mut BytesMut) {
-        let mut reply = Reply::new(output, self.protocol);
-        let result = self.dispatch(args, &mut reply);
-        let result = result.and_then(|()| match reply.overflowed() {
-            true => Err(CommandError::ReplyTooLong { limit: REPLY_BYTES_LIMIT }),
-            false => Ok(()),
+    fn execute(&mut self, args: Args<'_>, output: &mut BytesMut, turn: &mut Turn<'_>) {
+        let reply = Reply::new(output, self.protocol);
+        complete(reply, |reply| match self.admit(args) {
+            Ok(Some(command)) => self.dispatch(command, args, reply, turn),
+            Ok(None) => Ok(()),
+            Err(error) => Err(self.refuse(args, error)),
         });
-        if let Err(error) = result {
-            reply.restart();
-            reply.error(&error.to_string());
-        }
     }
 
-    fn dispatch(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-        let name = args.at(0);
-        let Some(mut command) = table::find(name) else { return self.unknown(args) };
+    /// The command that a request names, if it may be executed here and now. `None`: not to be answered.
+    fn admit(&mut self, args: Args<'_>) -> Result<Option<&'static Command>, CommandError> {
+        let Some(mut command) = table::find(args.at(0)) else { return self.unknown(args).map(|()| None) };
         if !command.subcommands.is_empty()
             && let Some(name) = args.get(1)
         {
             command = command.subcommand(name).ok_or_else(|| unknown_subcommand(command, name))?;
         }
-        let Some(run) = command.run.filter(|_| command.accepts(args.len())) else {
+        if command.run.is_none() || !command.accepts(args.len()) {
             return Err(CommandError::Arity { command: command.name });
-        };
+        }
         if !self.authenticated && !command.has(flag::NO_AUTH) {
             return Err(CommandError::AuthRequired);
         }
-        self.last_command = command.name;
+        if self.transaction.is_some() && command.has(flag::NO_MULTI) {
+            return Err(CommandError::InsideMulti);
+        }
+        self.check_loading(command)?;
+        Ok(Some(command))
+    }
+
+    /// A node that is still filling itself would answer that keys are missing.
+    fn check_loading(&self, command: &Command) -> Result<(), CommandError> {
         if !command.has(flag::LOADING) {
-            // A node that is still filling itself would answer that keys are missing.
             self.door.engine.check_serving()?;
         }
-        run(self, args, reply)
+        Ok(())
+    }
+
+    /// What a request that may not be executed does to an open transaction.
+    fn refuse(&mut self, args: Args<'_>, error: CommandError) -> CommandError {
+        if args.at(0).eq_ignore_ascii_case(b"exec") {
+            self.transaction = None;
+            self.watched = Watched::default();
+            return CommandError::ExecRefused(Box::new(error));
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.fail();
+        }
+        error
+    }
+
+    fn dispatch(
+        &mut self,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CommandError> {
+        if let Some(transaction) = self.transaction.as_mut().filter(|_| !command.at_once) {
+            transaction.queue(command, args)?;
+            reply.simple("QUEUED");
+            return Ok(());
+        }
+        match command.alone {
+            true => turn.alone(|| self.run(command, args, reply)),
+            false => self.run(command, args, reply),
+        }
+    }
+
+    fn run(
+        &mut self,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        self.last_command = command.name;
+        match command.run {
+            Some(run) => run(self, args, reply),
+            None => Err(CommandError::Arity { command: command.name }),
+        }
+    }
+
+    /// Answers a command of a transaction.
+    pub(super) fn run_queued(&mut self, queued: &Queued, reply: Reply<'_>) {
+        complete(reply.in_protocol(self.protocol), |reply| {
+            self.check_loading(queued.command)?;
+            self.run(queued.command, queued.args.args(), reply)
+        });
     }
 
     fn unknown(&mut self, args: Args<'_>) -> Result<(), CommandError> {
@@ -153,9 +217,22 @@ impl Session {
         let now = Instant::now();
         self.client.update(|details| {
             details.protocol = self.protocol;
+            details.queued = self.transaction.as_ref().map(Transaction::len);
             details.last_command = self.last_command;
             details.last_at = now;
         });
+    }
+}
+
+/// Has a reply written; in place of one that fails comes an error.
+fn complete(mut reply: Reply<'_>, write: impl FnOnce(&mut Reply<'_>) -> Result<(), CommandError>) {
+    let result = write(&mut reply).and_then(|()| match reply.overflowed() {
+        true => Err(CommandError::ReplyTooLong { limit: REPLY_BYTES_LIMIT }),
+        false => Ok(()),
+    });
+    if let Err(error) = result {
+        reply.restart();
+        reply.error(&error.to_string());
     }
 }
 

@@ -53,6 +53,30 @@ impl Store {
         }
         (cursor_at(SLOTS.min(first + SLOTS_LIMIT)), keys)
     }
+
+    /// Any live key, as `chance` has it; `None` if there is none.
+    pub(crate) fn random_key(&self, chance: u64, now_ms: u64) -> Option<Bytes> {
+        /// One of several, because who stands behind a wide gap would come too often.
+        const CANDIDATES: usize = 32;
+        let slot = (chance % SLOTS as u64) as usize;
+        let mut candidates = Vec::new();
+        for start in [cursor_at(slot), 0] {
+            let mut cursor = start;
+            while candidates.len() < CANDIDATES {
+                let (next, mut keys) = self.scan(cursor, CANDIDATES, now_ms);
+                candidates.append(&mut keys);
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            if !candidates.is_empty() {
+                break;
+            }
+        }
+        let chosen = (chance / SLOTS as u64) as usize % candidates.len().max(1);
+        (!candidates.is_empty()).then(|| candidates.swap_remove(chosen))
+    }
 }
 
 fn cursor_at(slot: usize) -> u64 {

@@ -9,6 +9,7 @@ use crate::redis::parser::Args;
 use crate::redis::reply::{Protocol, Reply};
 use crate::redis::session::Session;
 use crate::redis::stats::RedisStats;
+use crate::redis::transaction::Watched;
 
 /// The one user there is.
 const USER: &[u8] = b"default";
@@ -44,6 +45,8 @@ pub(crate) fn quit(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) ->
 
 pub(crate) fn reset(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     session.protocol = Protocol::default();
+    session.transaction = None;
+    session.watched = Watched::default();
     session.authenticated = session.door.password.is_none();
     session.client.update(|details| {
         details.name.clear();

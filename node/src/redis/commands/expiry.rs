@@ -12,7 +12,7 @@ pub(crate) fn expire(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    expire_in(session, args, reply, TimeUnit::SECONDS, "expire")
+    set_expiry(session, args, reply, TimeUnit::SECONDS, "expire")
 }
 
 pub(crate) fn pexpire(
@@ -20,12 +20,28 @@ pub(crate) fn pexpire(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    expire_in(session, args, reply, TimeUnit::MILLISECONDS, "pexpire")
+    set_expiry(session, args, reply, TimeUnit::MILLISECONDS, "pexpire")
+}
+
+pub(crate) fn expireat(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    set_expiry(session, args, reply, TimeUnit::UNIX_SECONDS, "expireat")
+}
+
+pub(crate) fn pexpireat(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    set_expiry(session, args, reply, TimeUnit::UNIX_MILLISECONDS, "pexpireat")
 }
 
 /// When `EXPIRE` takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct When {
+pub(super) struct When {
     /// `NX`: only without a present expiry.
     absent: bool,
     /// `XX`: only with one.
@@ -37,16 +53,21 @@ struct When {
 }
 
 impl When {
+    /// What one word stands for; `None`: it is none of them.
+    pub(super) fn option(word: &[u8]) -> Option<Self> {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let when = Self { absent: is("nx"), present: is("xx"), later: is("gt"), earlier: is("lt") };
+        (when != Self::default()).then_some(when)
+    }
+
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut when = Self::default();
-        for option in args.from(3) {
-            match option {
-                nx if nx.eq_ignore_ascii_case(b"nx") => when.absent = true,
-                xx if xx.eq_ignore_ascii_case(b"xx") => when.present = true,
-                gt if gt.eq_ignore_ascii_case(b"gt") => when.later = true,
-                lt if lt.eq_ignore_ascii_case(b"lt") => when.earlier = true,
-                other => return Err(CommandError::UnsupportedOption(text(other))),
-            }
+        for word in args.from(3) {
+            let option = Self::option(word).ok_or_else(|| CommandError::UnsupportedOption(text(word)))?;
+            when.absent |= option.absent;
+            when.present |= option.present;
+            when.later |= option.later;
+            when.earlier |= option.earlier;
         }
         if when.absent && (when.present || when.later || when.earlier) {
             return Err(CommandError::ExpireNxWithOthers);
@@ -58,7 +79,7 @@ impl When {
     }
 
     /// Whether an expiry at `at_ms` may replace the present one.
-    fn holds(self, present_ms: Option<u64>, at_ms: u64) -> bool {
+    pub(super) fn holds(self, present_ms: Option<u64>, at_ms: u64) -> bool {
         match present_ms {
             None => !self.present && !self.later,
             Some(present_ms) => {
@@ -68,7 +89,7 @@ impl When {
     }
 }
 
-fn expire_in(
+fn set_expiry(
     session: &Session,
     args: Args<'_>,
     reply: &mut Reply<'_>,
@@ -81,14 +102,11 @@ fn expire_in(
     let at_ms = unit.resolve(value, engine.now_ms()).ok_or(CommandError::ExpireTime { command })?;
     // A time before the epoch has passed like any other.
     let at_ms = u64::try_from(at_ms).unwrap_or(0);
-    let key = args.at(1);
-    let wanted = when == When::default()
-        || match engine.expiry(key) {
-            Ttl::Missing => false,
-            Ttl::Persistent => when.holds(None, at_ms),
-            Ttl::At(present_ms) => when.holds(Some(present_ms), at_ms),
-        };
-    let changed = wanted && engine.expire_at(key, Some(at_ms))?;
+    let changed = engine.write(args.at(1), |key| match key.view().map(|view| view.ttl()) {
+        Some(Ttl::Persistent) if when.holds(None, at_ms) => key.expire_at(Some(at_ms)),
+        Some(Ttl::At(present_ms)) if when.holds(Some(present_ms), at_ms) => key.expire_at(Some(at_ms)),
+        _ => false,
+    })?;
     reply.integer(i64::from(changed));
     Ok(())
 }
@@ -102,22 +120,45 @@ pub(crate) fn persist(
     Ok(())
 }
 
+/// To the nearest second, so that a key set to expire in ten seconds says ten.
+fn to_seconds(milliseconds: u64) -> u64 {
+    milliseconds.saturating_add(500) / 1000
+}
+
 pub(crate) fn ttl(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    // To the nearest second, so that a key set to expire in ten seconds says ten.
-    time_left(session, args, reply, |milliseconds| milliseconds.saturating_add(500) / 1000);
+    tell(session, args, reply, |at_ms, now_ms| to_seconds(at_ms.saturating_sub(now_ms)));
     Ok(())
 }
 
 pub(crate) fn pttl(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    time_left(session, args, reply, |milliseconds| milliseconds);
+    tell(session, args, reply, u64::saturating_sub);
     Ok(())
 }
 
-fn time_left(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, unit: impl Fn(u64) -> u64) {
+pub(crate) fn expiretime(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    tell(session, args, reply, |at_ms, _| to_seconds(at_ms));
+    Ok(())
+}
+
+pub(crate) fn pexpiretime(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    tell(session, args, reply, |at_ms, _| at_ms);
+    Ok(())
+}
+
+/// Answers when a key ends, as `told` makes it of the end and of now.
+fn tell(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, told: impl Fn(u64, u64) -> u64) {
     let engine = &session.door.engine;
     reply.integer(match engine.expiry(args.at(1)) {
         Ttl::Missing => -2,
         Ttl::Persistent => -1,
-        Ttl::At(at_ms) => i64::try_from(unit(at_ms.saturating_sub(engine.now_ms()))).unwrap_or(i64::MAX),
+        Ttl::At(at_ms) => i64::try_from(told(at_ms, engine.now_ms())).unwrap_or(i64::MAX),
     });
 }

@@ -1,6 +1,8 @@
 //! Commands about keys, whatever their values.
 
-use crate::Kind;
+use rand::Rng;
+
+use super::KINDS;
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
@@ -16,6 +18,7 @@ pub(crate) fn del(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
+/// `EXISTS` and `TOUCH`: that a key was used leaves no trace.
 pub(crate) fn exists(
     session: &mut Session,
     args: Args<'_>,
@@ -25,17 +28,21 @@ pub(crate) fn exists(
     Ok(())
 }
 
+/// Any key; none if none has a value.
+pub(crate) fn randomkey(
+    session: &mut Session,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let chance = session.door.rng.lock().random();
+    reply.bulk_or_null(session.door.engine.random_key(chance));
+    Ok(())
+}
+
 /// `TYPE`.
 pub(crate) fn kind(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let kind = session.door.engine.read(args.at(1), |view| view.map(|view| view.kind()));
-    reply.simple(match kind {
-        None => "none",
-        Some(Kind::String) => "string",
-        Some(Kind::Set) => "set",
-        Some(Kind::SortedSet) => "zset",
-        Some(Kind::Map) => "hash",
-        // Redis has no such type.
-        Some(Kind::Values) => "values",
-    });
+    let name = KINDS.into_iter().find(|(known, _)| Some(*known) == kind);
+    reply.simple(name.map_or("none", |(_, name)| name));
     Ok(())
 }

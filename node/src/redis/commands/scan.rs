@@ -1,6 +1,8 @@
-//! Walking over the keys.
+//! Walking over the keys, and over the elements of a key.
 
-use super::integer;
+use rumour_crdt::{Field, FieldName, Fields, Payload};
+
+use super::{integer, kind_of};
 use crate::redis::error::CommandError;
 use crate::redis::glob;
 use crate::redis::parser::Args;
@@ -11,6 +13,8 @@ use crate::redis::session::Session;
 const SCAN_COUNT_DEFAULT: usize = 10;
 /// Keys looked at by one `SCAN` at most, so that no call holds up others for long.
 const SCAN_COUNT_LIMIT: usize = 10_000;
+/// Elements of a collection that are always returned at once, as Redis does with small ones.
+const ELEMENTS_AT_ONCE: usize = 128;
 /// Bytes of framing around one key in a reply, about.
 const FRAMING_BYTES: usize = 8;
 
@@ -23,32 +27,94 @@ fn fits(pattern: Option<&[u8]>, key: &[u8]) -> bool {
     pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
 }
 
-pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let cursor = std::str::from_utf8(args.at(1)).ok().and_then(|text| text.parse().ok());
-    let cursor: u64 = cursor.ok_or(CommandError::Cursor)?;
-    let (mut pattern, mut count, mut of_our_type) = (None, SCAN_COUNT_DEFAULT, true);
-    let mut at = 2;
-    while let Some(option) = args.get(at) {
-        let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-        at += 2;
-        if option.eq_ignore_ascii_case(b"match") {
-            pattern = pattern_of(value);
-        } else if option.eq_ignore_ascii_case(b"count") {
-            let wanted = usize::try_from(integer(value)?).unwrap_or(0);
-            if wanted == 0 {
+/// Where a walk goes on; 0 starts and ends it.
+pub(super) fn cursor(argument: &[u8]) -> Result<u64, CommandError> {
+    let cursor = std::str::from_utf8(argument).ok().and_then(|text| text.parse().ok());
+    cursor.ok_or(CommandError::Cursor)
+}
+
+/// The options of `SCAN` and of its like for elements.
+#[derive(Debug)]
+pub(super) struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    /// `TYPE`.
+    kind: Option<&'a [u8]>,
+    /// `NOVALUES`.
+    pub(super) names_only: bool,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// The options from the argument `at` on.
+    pub(super) fn parse(args: Args<'a>, mut at: usize) -> Result<Self, CommandError> {
+        let mut options = Self { pattern: None, count: SCAN_COUNT_DEFAULT, kind: None, names_only: false };
+        while let Some(option) = args.get(at) {
+            if option.eq_ignore_ascii_case(b"novalues") {
+                options.names_only = true;
+                at += 1;
+                continue;
+            }
+            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
+            at += 2;
+            if option.eq_ignore_ascii_case(b"match") {
+                options.pattern = pattern_of(value);
+            } else if option.eq_ignore_ascii_case(b"count") {
+                let wanted = usize::try_from(integer(value)?).unwrap_or(0);
+                if wanted == 0 {
+                    return Err(CommandError::Syntax);
+                }
+                options.count = wanted.min(SCAN_COUNT_LIMIT);
+            } else if option.eq_ignore_ascii_case(b"type") {
+                options.kind = Some(value);
+            } else {
                 return Err(CommandError::Syntax);
             }
-            count = wanted.min(SCAN_COUNT_LIMIT);
-        } else if option.eq_ignore_ascii_case(b"type") {
-            // Every value is a string: a walk over any other type ends at once.
-            of_our_type = value.eq_ignore_ascii_case(b"string");
-        } else {
-            return Err(CommandError::Syntax);
+        }
+        Ok(options)
+    }
+
+    /// Fails if an option was given that the command does not have.
+    pub(super) fn only(self, kind: bool, names_only: bool) -> Result<Self, CommandError> {
+        match (self.kind.is_some() && !kind) || (self.names_only && !names_only) {
+            true => Err(CommandError::Syntax),
+            false => Ok(self),
         }
     }
-    let (next, mut keys) =
-        if of_our_type { session.door.engine.scan(cursor, count) } else { (0, Vec::new()) };
-    keys.retain(|key| fits(pattern, key));
+}
+
+/// Elements of a collection that fit, and where to go on. An element that is there all the while is met; one
+/// may be met twice.
+pub(super) fn walk<'a, P: Payload>(
+    fields: &'a Fields<P>,
+    cursor: u64,
+    options: &ScanOptions<'_>,
+    now_ms: u64,
+) -> (u64, Vec<(&'a FieldName, &'a Field<P>)>) {
+    // Down from the last place: that is the direction in which removals let nobody slip through.
+    let from = match usize::try_from(cursor).unwrap_or(usize::MAX) {
+        0 => fields.places(),
+        place => place.min(fields.places()),
+    };
+    let to = from.saturating_sub(options.count.max(ELEMENTS_AT_ONCE));
+    let found = (to..from).rev().filter_map(|place| fields.at(place, now_ms));
+    let found = found.filter(|(name, _)| fits(options.pattern, name)).collect();
+    (to as u64, found)
+}
+
+pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let cursor = cursor(args.at(1))?;
+    let options = ScanOptions::parse(args, 2)?.only(true, false)?;
+    let engine = &session.door.engine;
+    let kind = options.kind.map(kind_of);
+    let (next, mut keys) = match kind {
+        // No key is of a type that there is not: the walk ends at once.
+        Some(None) => (0, Vec::new()),
+        _ => engine.scan(cursor, options.count),
+    };
+    keys.retain(|key| fits(options.pattern, key));
+    if let Some(kind) = kind {
+        keys.retain(|key| engine.read(key, |view| view.map(|view| view.kind())) == kind);
+    }
     reply.array(2);
     reply.bulk(next.to_string());
     reply.array(keys.len());

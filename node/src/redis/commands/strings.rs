@@ -1,16 +1,17 @@
-//! Commands about values.
+//! Commands that read or replace whole values.
 
 use bytes::Bytes;
 
-use super::{TimeUnit, integer};
-use crate::engine::{Condition, SetExpiry, SetOptions, View};
+use super::value_options::{Options, Verb};
+use super::{TimeUnit, integer, owned, string};
+use crate::engine::{Condition, SetExpiry, SetOptions};
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 pub(crate) fn get(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.bulk_or_null(session.door.engine.read(args.at(1), text)?);
+    reply.bulk_or_null(session.door.engine.read(args.at(1), string)?);
     Ok(())
 }
 
@@ -20,11 +21,44 @@ pub(crate) fn getdel(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let removed = session.door.engine.write(args.at(1), |key| {
-        let removed = text(key.view())?;
+        let removed = string(key.view())?;
         key.delete();
         Ok::<_, CommandError>(removed)
     })??;
     reply.bulk_or_null(removed);
+    Ok(())
+}
+
+pub(crate) fn getset(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let replaced = session.door.engine.write(args.at(1), |key| {
+        let replaced = string(key.view())?;
+        key.set(owned(args.at(2)), SetExpiry::Clear);
+        Ok::<_, CommandError>(replaced)
+    })??;
+    reply.bulk_or_null(replaced);
+    Ok(())
+}
+
+pub(crate) fn getex(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let options = Options::parse(args, 2, Verb::Get)?;
+    let value = session.door.engine.write(args.at(1), |key| {
+        let Some(value) = string(key.view())? else { return Ok(None) };
+        if options.persist {
+            key.expire_at(None);
+        } else if let SetExpiry::At(at_ms) = options.expiry(key.now_ms(), "getex")? {
+            key.expire_at(Some(at_ms));
+        }
+        Ok::<_, CommandError>(Some(value))
+    })??;
+    reply.bulk_or_null(value);
     Ok(())
 }
 
@@ -39,93 +73,104 @@ pub(crate) fn mget(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-/// Sets the pairs one after the other: others may see some of them set, and a failure leaves those before it.
-pub(crate) fn mset(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+/// The keys and values of `MSET` and `MSETNX`.
+fn pairs<'a>(
+    args: Args<'a>,
+    command: &'static str,
+) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])>, CommandError> {
     if args.len().is_multiple_of(2) {
-        return Err(CommandError::Arity { command: "mset" });
+        return Err(CommandError::Arity { command });
     }
-    for key in (1..args.len()).step_by(2) {
-        session.door.engine.set(args.at(key), owned(args.at(key + 1)), SetOptions::default())?;
+    Ok((1..args.len()).step_by(2).map(move |key| (args.at(key), args.at(key + 1))))
+}
+
+/// Runs alone, so that no other connection sees some of the keys. A failure leaves those before it set.
+pub(crate) fn mset(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    for (key, value) in pairs(args, "mset")? {
+        session.door.engine.set(key, owned(value), SetOptions::default())?;
     }
     reply.ok();
     Ok(())
 }
 
-/// The value of a key that must be a string.
-fn text(view: Option<View<'_>>) -> Result<Option<Bytes>, CommandError> {
-    view.map(|view| view.text().ok_or(CommandError::WrongType)).transpose()
-}
-
-/// A value that outlives its request. Copied: a part of the read buffer would keep all of that buffer.
-fn owned(value: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(value)
-}
-
-/// The options of `SET`.
-#[derive(Debug, Clone, Copy, Default)]
-struct Options<'a> {
-    condition: Condition,
-    keep_ttl: bool,
-    expiry: Option<(TimeUnit, &'a [u8])>,
-    /// Answer with the previous value.
-    get: bool,
-}
-
-impl<'a> Options<'a> {
-    /// Repeating an option is allowed, naming two that exclude each other is not.
-    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let mut options = Self::default();
-        let mut at = 3;
-        while let Some(option) = args.get(at) {
-            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
-            at += 1;
-            if is("nx") && options.condition != Condition::IfPresent {
-                options.condition = Condition::IfAbsent;
-            } else if is("xx") && options.condition != Condition::IfAbsent {
-                options.condition = Condition::IfPresent;
-            } else if is("get") {
-                options.get = true;
-            } else if is("keepttl") && options.expiry.is_none() {
-                options.keep_ttl = true;
-            } else {
-                let unit = match option.to_ascii_lowercase().as_slice() {
-                    b"ex" => TimeUnit::SECONDS,
-                    b"px" => TimeUnit::MILLISECONDS,
-                    b"exat" => TimeUnit::UNIX_SECONDS,
-                    b"pxat" => TimeUnit::UNIX_MILLISECONDS,
-                    _ => return Err(CommandError::Syntax),
-                };
-                let value = args.get(at).ok_or(CommandError::Syntax)?;
-                let other_unit = options.expiry.is_some_and(|(present, _)| present != unit);
-                if options.keep_ttl || other_unit {
-                    return Err(CommandError::Syntax);
-                }
-                options.expiry = Some((unit, value));
-                at += 1;
-            }
+/// Runs alone. A failure leaves the pairs before it set.
+pub(crate) fn msetnx(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let engine = &session.door.engine;
+    let free = !pairs(args, "msetnx")?.any(|(key, _)| engine.exists(key));
+    if free {
+        for (key, value) in pairs(args, "msetnx")? {
+            engine.set(key, owned(value), SetOptions::default())?;
         }
-        Ok(options)
     }
+    reply.integer(i64::from(free));
+    Ok(())
+}
 
-    fn expiry(&self, now_ms: u64) -> Result<SetExpiry, CommandError> {
-        let Some((unit, value)) = self.expiry else {
-            return Ok(if self.keep_ttl { SetExpiry::Keep } else { SetExpiry::Clear });
-        };
-        let value = integer(value)?;
-        let at_ms = (value > 0).then(|| unit.resolve(value, now_ms)).flatten();
-        let at_ms = at_ms.and_then(|at_ms| u64::try_from(at_ms).ok());
-        at_ms.map(SetExpiry::At).ok_or(CommandError::ExpireTime { command: "set" })
-    }
+pub(crate) fn setnx(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let options = SetOptions { condition: Condition::IfAbsent, ..SetOptions::default() };
+    let outcome = session.door.engine.set(args.at(1), owned(args.at(2)), options)?;
+    reply.integer(i64::from(outcome.written));
+    Ok(())
+}
+
+fn set_for(
+    session: &Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    unit: TimeUnit,
+    command: &'static str,
+) -> Result<(), CommandError> {
+    let engine = &session.door.engine;
+    let at_ms = unit.resolve_later(integer(args.at(2))?, engine.now_ms(), command)?;
+    let options = SetOptions { expiry: SetExpiry::At(at_ms), ..SetOptions::default() };
+    engine.set(args.at(1), owned(args.at(3)), options)?;
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn setex(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    set_for(session, args, reply, TimeUnit::SECONDS, "setex")
+}
+
+pub(crate) fn psetex(
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    set_for(session, args, reply, TimeUnit::MILLISECONDS, "psetex")
 }
 
 pub(crate) fn set(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let engine = &session.door.engine;
-    let options = Options::parse(args)?;
-    let expiry = options.expiry(engine.now_ms())?;
-    let set = SetOptions { expiry, condition: options.condition };
-    let outcome = engine.set(args.at(1), owned(args.at(2)), set)?;
-    match (options.get, outcome.written) {
-        (true, _) => reply.bulk_or_null(outcome.previous),
+    let options = Options::parse(args, 3, Verb::Set)?;
+    let expiry = options.expiry(engine.now_ms(), "set")?;
+    let (written, previous) = engine.write(args.at(1), |key| {
+        // Only who asks for the previous value minds what it is.
+        let previous: Option<Bytes> = if options.get { string(key.view())? } else { None };
+        let written = match options.condition {
+            Condition::Always => true,
+            Condition::IfAbsent => key.kind().is_none(),
+            Condition::IfPresent => key.kind().is_some(),
+        };
+        if written {
+            key.set(owned(args.at(2)), expiry);
+        }
+        Ok::<_, CommandError>((written, previous))
+    })??;
+    match (options.get, written) {
+        (true, _) => reply.bulk_or_null(previous),
         (false, true) => reply.ok(),
         (false, false) => reply.null(),
     }

@@ -26,9 +26,11 @@ pub(super) static COMMANDS: &[Command] = &[
         .run(connection::ping),
     Command::new("quit", -1, GREETING, CONNECTION)
         .doc("connection", "1.0.0", "O(1)", "Closes the connection.")
+        .at_once()
         .run(connection::quit),
     Command::new("reset", 1, GREETING, CONNECTION)
         .doc("connection", "6.2.0", "O(1)", "Makes the connection as if it were new.")
+        .at_once()
         .run(connection::reset),
     Command::new("select", 2, LOADING | STALE | FAST, CONNECTION)
         .doc("connection", "1.0.0", "O(1)", "Selects a database; there is one, number 0.")
