@@ -65,6 +65,8 @@ pub struct Tally {
     pub acked_writes: u64,
     /// Those of them that were done while the nodes were cut apart, by the side of the node.
     pub acked_writes_by_side: [u64; 2],
+    /// Those of them that contributed to counters and collections.
+    pub contributions: u64,
     /// Operations refused by nodes that do not serve.
     pub refused: u64,
     /// Reads.
@@ -230,6 +232,7 @@ impl Client {
         if let Some(watch) = self.cluster.watch(node) {
             watch.shown_collection(&operation.key, &shown(engine, &operation.key));
         }
+        self.tally.lock().contributions += u64::from(changed == Ok(true));
         self.count(node, &changed);
     }
 

@@ -14,11 +14,12 @@ pub(crate) struct Replica {
     entries: BTreeMap<Bytes, Entry>,
     flushed: Stamp,
     actor: Option<ActorId>,
+    expired: u64,
 }
 
 impl Replica {
     pub(crate) fn new() -> Self {
-        Self { entries: BTreeMap::new(), flushed: Stamp::ZERO, actor: None }
+        Self { entries: BTreeMap::new(), flushed: Stamp::ZERO, actor: None, expired: 0 }
     }
 
     /// Every key it must hold an entry of, tombstones included.
@@ -29,6 +30,11 @@ impl Replica {
     /// Whose writes it told of; `None` before the first.
     pub(crate) fn actor(&self) -> Option<ActorId> {
         self.actor
+    }
+
+    /// Expiries that took effect here.
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired
     }
 
     pub(crate) fn flushed(&self) -> Stamp {
@@ -90,6 +96,7 @@ impl Replica {
 
     /// An expiry took effect.
     pub(crate) fn expire(&mut self, key: &[u8], after: &Entry, now_ms: u64) -> Checked {
+        self.expired += 1;
         let known = self.entries.get(key);
         let was_there = known.is_some_and(|known| *known.body() != Body::Expired);
         let lapses = known.map(|known| Face::at(known, now_ms)) == Some(Face::of(after));

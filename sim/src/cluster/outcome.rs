@@ -10,6 +10,13 @@ use super::Cluster;
 use crate::check::{Contributions, Of, Replica, Shown, show, shown_of};
 
 impl Cluster {
+    /// Expiries that took effect, counted at every running node.
+    pub(crate) fn expired(&self) -> u64 {
+        let mut expired = 0;
+        self.with_running(|_, running| expired += running.watch.replica(Replica::expired));
+        expired
+    }
+
     /// Checks that the nodes, being equal, show what was contributed: exactly that when no memory was lost; otherwise
     /// at least what the running incarnations contributed and nothing that nobody did.
     pub(super) fn check_contributions(&self) {

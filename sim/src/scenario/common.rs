@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rumour::Tuning;
 use tokio::time::sleep;
 
 use super::Figures;
-use crate::cluster::{Cluster, Writers};
+use crate::cluster::{Cluster, Cut, Writers, node_name};
 use crate::net::LinkFaults;
 use crate::runner::World;
 use crate::workload::{Workload, WorkloadSettings};
@@ -37,7 +39,17 @@ pub(super) fn draw_links(world: &World) {
 
 /// Sets clients to work in a way that is drawn from the seed.
 pub(super) fn draw_workload(cluster: &Cluster) -> (Workload, WorkloadSettings) {
-    let settings = WorkloadSettings::draw(&mut cluster.world().rng("workload"));
+    draw_workload_of(cluster, |_, _| {})
+}
+
+/// The same, with settings that suit the scenario.
+pub(super) fn draw_workload_of(
+    cluster: &Cluster,
+    suit: impl FnOnce(&mut WorkloadSettings, &mut SmallRng),
+) -> (Workload, WorkloadSettings) {
+    let mut rng = cluster.world().rng("workload");
+    let mut settings = WorkloadSettings::draw(&mut rng);
+    suit(&mut settings, &mut rng);
     cluster.world().parameter("workload", settings);
     (Workload::start(cluster, settings), settings)
 }
@@ -51,6 +63,57 @@ pub(super) async fn pass(cluster: &Cluster, time: Duration) {
         cluster.inspect();
         left -= step;
     }
+}
+
+/// Kills a node now and then, with its memory, and starts it again under the same name, at once or after a while.
+pub(super) async fn crash_now_and_then(cluster: &Cluster, rng: &mut SmallRng) {
+    let crashes = rng.random_range(1..=4);
+    cluster.world().parameter("crashes", crashes);
+    let mut restarts = Vec::new();
+    for _ in 0..crashes {
+        pass(cluster, Duration::from_millis(rng.random_range(200..10_000))).await;
+        // One node always stays up: what nobody remembers cannot be checked.
+        let running = cluster.running();
+        if running.len() < 2 {
+            continue;
+        }
+        let Some(&victim) = running.choose(rng) else { continue };
+        cluster.crash(victim);
+        // Some come back while the others still think that they never went.
+        let away_ms = if rng.random() { rng.random_range(0..1_000) } else { rng.random_range(1_000..25_000) };
+        restarts.push(tokio::spawn(restart(cluster.clone(), victim, Duration::from_millis(away_ms))));
+    }
+    for restart in restarts {
+        // A panic in a task ends the whole run.
+        let _ = restart.await;
+    }
+    pass(cluster, Duration::from_millis(rng.random_range(0..5_000))).await;
+}
+
+async fn restart(cluster: Cluster, node: usize, away: Duration) {
+    sleep(away).await;
+    let held = cluster.held_by_all();
+    if let Err(error) = cluster.start(node).await {
+        cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
+        return;
+    }
+    if cluster.wait_until_serving(node).await {
+        cluster.check_filled(node, &held);
+    }
+}
+
+/// Cuts the nodes in two at random, one way or both, and joins them again after `longest` at most.
+pub(super) async fn cut_for_a_while(cluster: &Cluster, rng: &mut SmallRng, longest: Duration) {
+    let mut shuffled: Vec<_> = (0..cluster.len()).collect();
+    shuffled.shuffle(rng);
+    let (left, right) = shuffled.split_at((shuffled.len() * 2 / 5).max(1));
+    // Sometimes one node of the larger side still reaches both.
+    let bridge = right.len() > 1 && rng.random_ratio(1, 6);
+    let cut = if rng.random_ratio(1, 5) { Cut::OneWay } else { Cut::BothWays };
+    cluster.cut(cut, left, &right[usize::from(bridge)..]);
+    let lasting = Duration::from_secs(1).max(longest.mul_f64(rng.random_range(0.0..1.0)));
+    pass(cluster, lasting).await;
+    cluster.join_sides();
 }
 
 /// The second phase: stops the clients, heals everything, demands that the nodes become one and hold what they must,
@@ -78,11 +141,14 @@ pub(super) async fn heal_and_check(
         cluster.check_replication(REPLICATION_BOUND).await;
         cluster.check_outcome();
     }
+    let expired = cluster.expired();
     let (conflicts, refused_future) = (cluster.conflicts(), cluster.refused_future());
     let lost_from_memory = cluster.lost_entries();
     cluster.end().await;
     Figures {
         acked_writes: tally.acked_writes,
+        contributions: tally.contributions,
+        expired,
         acked_writes_during_cut: tally.acked_writes_by_side.iter().sum(),
         acked_writes_by_side: tally.acked_writes_by_side,
         refused_writes: tally.refused,

@@ -1,7 +1,10 @@
 //! The scenarios that the binary offers, each with what it must have met to have tested anything.
 
+mod amnesia;
+mod collections;
 mod common;
 mod crash;
+mod expiry;
 mod join;
 mod leave;
 mod network;
@@ -53,6 +56,10 @@ pub struct Figures {
     pub acked_writes_during_cut: u64,
     /// The same by the side of the node.
     pub acked_writes_by_side: [u64; 2],
+    /// Those of them that contributed to counters and collections.
+    pub contributions: u64,
+    /// Expiries that took effect, counted at every node.
+    pub expired: u64,
     /// Writes refused by nodes that did not serve.
     pub refused_writes: u64,
     /// Reads, each compared with what the node must hold.
@@ -76,6 +83,12 @@ pub fn all() -> &'static [Scenario] {
         leave::SCENARIO,
         rewind::SCENARIO,
         skew::SCENARIO,
+        collections::COUNTERS,
+        collections::SETS,
+        collections::MAPS,
+        collections::SORTED_SETS,
+        amnesia::SCENARIO,
+        expiry::SCENARIO,
         network::SCENARIO,
     ]
 }

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use rand::Rng;
-use rand::seq::SliceRandom;
 
-use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass};
+use super::common::{cut_for_a_while, draw_cluster, draw_links, draw_workload, heal_and_check, pass};
 use super::{Evidence, Figures, Scenario, Script};
-use crate::cluster::Cut;
 use crate::runner::World;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -37,15 +35,7 @@ async fn script(world: World, nodes: usize) -> Figures {
     world.parameter("cuts", cuts);
     for _ in 0..cuts {
         pass(&cluster, Duration::from_millis(rng.random_range(500..8_000))).await;
-        let mut shuffled: Vec<_> = (0..nodes).collect();
-        shuffled.shuffle(&mut rng);
-        let (left, right) = shuffled.split_at((nodes * 2 / 5).max(1));
-        // Sometimes one node of the larger side still reaches both.
-        let bridge = right.len() > 1 && rng.random_ratio(1, 6);
-        let cut = if rng.random_ratio(1, 5) { Cut::OneWay } else { Cut::BothWays };
-        cluster.cut(cut, left, &right[usize::from(bridge)..]);
-        pass(&cluster, Duration::from_millis(rng.random_range(1_000..30_000))).await;
-        cluster.join_sides();
+        cut_for_a_while(&cluster, &mut rng, Duration::from_secs(30)).await;
     }
     heal_and_check(&cluster, workload, settings, Duration::ZERO).await
 }
