@@ -31,7 +31,8 @@ pub struct Tuning {
     pub suspicion: Duration,
     /// Time between two sync sessions with a random peer, jittered by a half. Default 10 s.
     pub sync_interval: Duration,
-    /// How far a stamp or a peer's clock may lie ahead of this node's clock. Default 500 ms.
+    /// How far this node's wall clock may be off the median of its peers' before it refuses writes, and how far a stamp or a
+    /// peer's clock may lie ahead. Give all nodes the same. Default 500 ms.
     pub max_clock_skew: Duration,
     /// Keys queued for one peer at most; what is beyond is left to sync. Default 100,000.
     pub outbox_keys_limit: usize,

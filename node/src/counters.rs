@@ -39,6 +39,8 @@ pub(crate) struct Counters {
     pub(crate) conflicts: Counter,
     /// Entries and clocks refused for lying too far in the future.
     pub(crate) refused_future: Counter,
+    /// Writes refused because this node's clock was wrong.
+    pub(crate) refused_clock: Counter,
     /// Messages from peers that could not be understood.
     pub(crate) refused_messages: Counter,
 }

@@ -290,17 +290,18 @@ impl Engine {
     /// # Errors
     /// See [`WriteError`]; nothing was removed then.
     pub fn flush(&self) -> Result<(), WriteError> {
-        self.inner.phase.check()?;
+        self.check_writing()?;
         let watermark = self.inner.clock.mint(Some(self.inner.store.flushed()));
         self.inner.store.flush(watermark);
         self.inner.fanout.announce();
         Ok(())
     }
 
-    /// This node's wall time, milliseconds since the Unix epoch.
+    /// The present time, milliseconds since the Unix epoch: this node's wall time, or its peers' while its own clock is
+    /// faulty.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.inner.clock.wall_ms()
+        self.inner.clock.now_ms()
     }
 
     /// This node's name.
@@ -334,8 +335,14 @@ impl Engine {
         self.inner.phase.check()
     }
 
-    fn check_key(&self, key: &[u8]) -> Result<(), WriteError> {
+    /// Whether the node takes writes.
+    fn check_writing(&self) -> Result<(), WriteError> {
         self.inner.phase.check()?;
+        self.inner.clock.check().inspect_err(|_| self.inner.counters.refused_clock.add(1))
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<(), WriteError> {
+        self.check_writing()?;
         if key.len() > KEY_BYTES_LIMIT {
             return Err(WriteError::KeyTooLarge { bytes: key.len(), limit: KEY_BYTES_LIMIT });
         }
@@ -373,7 +380,7 @@ impl EngineState {
             self.counters.refused_future.add(1);
             return None;
         }
-        let applied = self.store.apply(key, entry, self.clock.wall_ms());
+        let applied = self.store.apply(key, entry, self.clock.due_ms());
         if let Applied::Merged(merged) = &applied
             && merged.conflicts > 0
         {

@@ -54,9 +54,47 @@ pub enum WriteError {
     /// The sum would not be a number.
     #[error("the number would become infinite")]
     NotFinite,
+    /// This node's clock is off its peers' by more than [`max_clock_skew`](crate::Tuning::max_clock_skew): it takes writes
+    /// again by itself once that is no longer so. Reads go on.
+    #[error("{}", clock_fault(*off_ms, *limit_ms, *peers))]
+    ClockFault {
+        /// How far the clock is ahead of the median of its peers' clocks, in milliseconds; behind it if negative.
+        off_ms: i64,
+        /// How far it may be off, in milliseconds.
+        limit_ms: u64,
+        /// How many peers' clocks were compared with.
+        peers: usize,
+    },
+    /// This node wrote while its clock was wrong and nobody could tell; what it writes now would be refused by its peers
+    /// for lying in their future. It takes writes again by itself once their clocks get there.
+    #[error(
+        "this node's latest stamps lie {ahead_ms} ms in its peers' future ({limit_ms} ms is the limit), left from when its clock \
+         was wrong: it takes writes again once their clocks get there; use another node until then"
+    )]
+    StampsAhead {
+        /// How far ahead of its peers' clocks its latest stamp lies, in milliseconds.
+        ahead_ms: u64,
+        /// How far it may, in milliseconds.
+        limit_ms: u64,
+    },
     /// The node is leaving or has stopped; use another node.
     #[error("this node is shutting down; use another one")]
     Closed,
+}
+
+fn clock_fault(off_ms: i64, limit_ms: u64, peers: usize) -> String {
+    let by = off_ms.unsigned_abs();
+    let side = if off_ms > 0 { "ahead of" } else { "behind" };
+    if peers == 1 {
+        return format!(
+            "this node's clock is {by} ms {side} its only peer's ({limit_ms} ms is the limit), and nobody can tell which of the two is \
+             wrong, so neither takes writes: set both clocks right (NTP)"
+        );
+    }
+    format!(
+        "this node's clock is {by} ms {side} the median of its {peers} peers' clocks ({limit_ms} ms is the limit): set it right (NTP), \
+         writes are taken again then; use another node until then"
+    )
 }
 
 /// Why a node did not start, or stopped by itself.
@@ -90,7 +128,7 @@ pub enum NodeError {
         "left with {keys} keys that no peer had acknowledged: they are lost if this node was the only one to have them"
     )]
     Unacknowledged {
-        /// Keys still queued for the peer that was furthest behind.
+        /// Keys that the peer which has most of them lacks: queued, or refused by it for lying in its future.
         keys: usize,
     },
     /// The node was stopped while somebody waited for it.

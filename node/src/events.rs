@@ -35,6 +35,19 @@ pub enum Event {
         /// Its name.
         node: NodeId,
     },
+    /// A member's clock, or this node's own, is off the median of the others' by more than
+    /// [`max_clock_skew`](crate::Tuning::max_clock_skew): that member takes no writes until it is right.
+    ClockFault {
+        /// Its name.
+        node: NodeId,
+        /// Milliseconds ahead; behind if negative.
+        off_ms: i64,
+    },
+    /// That clock is right again.
+    ClockRight {
+        /// Its name.
+        node: NodeId,
+    },
     /// The reader was too slow, and this many events were dropped.
     Lagged(u64),
 }

@@ -65,4 +65,4 @@ pub use node::Node;
 pub use rumour_crdt::{Amount, Field, FieldName, Fields, Kind, Score};
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
-pub use status::{MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};
+pub use status::{ClockStatus, MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};

@@ -21,6 +21,8 @@ pub(crate) mod kind {
     pub(crate) const SYNC: u8 = 3;
     /// Request: the sender is leaving. Answered with an empty body.
     pub(crate) const GOODBYE: u8 = 4;
+    /// Request: what does your wall clock show? Empty; answered with a [`super::ClockReading`].
+    pub(crate) const CLOCK: u8 = 5;
     /// Frame on a replication channel: [`super::Batch`].
     pub(crate) const BATCH: u8 = 16;
     /// Frame on a replication channel: [`super::Ack`].
@@ -34,6 +36,13 @@ pub(crate) struct Greeting {
     pub(crate) flushed: Stamp,
     pub(crate) serving: bool,
     pub(crate) members: Vec<(NodeId, SocketAddr)>,
+}
+
+/// A node's wall clock as it is, right or wrong: the asker compares it with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClockReading {
+    /// Milliseconds since the Unix epoch.
+    pub(crate) wall_ms: u64,
 }
 
 /// Entries that changed at the sender.

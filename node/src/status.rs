@@ -34,6 +34,8 @@ pub struct Status {
     pub replication: ReplicationStatus,
     /// Anti-entropy.
     pub sync: SyncStatus,
+    /// This node's clock beside its peers'.
+    pub clock: ClockStatus,
     /// Concurrent writes that this node saw lose.
     pub conflicts: u64,
     /// What was turned away, by reason.
@@ -53,6 +55,11 @@ pub struct MemberStatus {
     pub incarnation: String,
     /// Keys queued for it and not acknowledged.
     pub queued: u64,
+    /// How far its clock is ahead of the median of all others' that this node knows, in milliseconds, behind it if negative;
+    /// `None` while it has not been measured.
+    pub clock_off_ms: Option<i64>,
+    /// Whether that is too far for it to take writes.
+    pub clock_fault: bool,
 }
 
 /// One seed address.
@@ -98,6 +105,17 @@ pub struct SyncStatus {
     pub last_s: Option<f64>,
 }
 
+/// This node's clock beside its peers'.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// How far it is ahead of its peers' median in milliseconds, behind it if negative; `None` while no peer's is known.
+    pub off_ms: Option<i64>,
+    /// Peers whose clocks are known.
+    pub peers: u64,
+    /// Why no writes are taken, while that is so.
+    pub fault: Option<String>,
+}
+
 /// Parts of the status that the engine does not know: the running node and its doors register how to read them.
 pub(crate) struct StatusSource {
     parts: Mutex<Vec<ReadStatus>>,
@@ -141,8 +159,14 @@ impl StatusSource {
                 entries_sent: counters.sync_entries_sent.get(),
                 last_s: None,
             },
+            clock: ClockStatus {
+                off_ms: None,
+                peers: 0,
+                fault: engine.clock.check().err().map(|error| error.to_string()),
+            },
             conflicts: counters.conflicts.get(),
             refused: BTreeMap::from([
+                ("clock_fault_writes".to_owned(), counters.refused_clock.get()),
                 ("future_stamps".to_owned(), counters.refused_future.get()),
                 ("messages".to_owned(), counters.refused_messages.get()),
             ]),

@@ -51,6 +51,11 @@ impl SimClock {
         right_ms.saturating_add_signed(self.error.lock().at_us(elapsed_ms).div_euclid(1000))
     }
 
+    /// What a right clock shows.
+    pub fn right_ms(&self) -> u64 {
+        FixedTime::UNIX_SECONDS * 1000 + self.elapsed_ms()
+    }
+
     /// Moves the clock by `ms`, backwards if negative.
     pub fn jump(&self, ms: i64) {
         let mut error = self.error.lock();

@@ -9,8 +9,8 @@ mod outcome;
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ struct Shared {
     /// Conflicts counted by nodes that are gone.
     past_conflicts: Mutex<u64>,
     clocks_were_wrong: AtomicBool,
+    early_ms_max: Arc<OnceLock<u64>>,
 }
 
 /// One name, with the incarnation that bears it now.
@@ -94,6 +95,7 @@ impl Cluster {
             lost_entries: Mutex::new(0),
             past_conflicts: Mutex::new(0),
             clocks_were_wrong: AtomicBool::new(false),
+            early_ms_max: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -150,7 +152,7 @@ impl Cluster {
         let skew_ms_max = u64::try_from(shared.tuning.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
         let watch =
             Watch::new(shared.world.clone(), label, clock.clone(), shared.ledger.clone(), skew_ms_max);
-        let watch = Arc::new(watch.above(floor));
+        let watch = Arc::new(watch.above(floor).expiring(shared.early_ms_max.clone()));
         let environment = Environment {
             wall: Arc::new(clock),
             observer: Some(watch.clone()),
@@ -167,6 +169,7 @@ impl Cluster {
             builder = builder.seed(node_address(seed).to_string());
         }
         let node_started = builder.launch().await?;
+        watch.attach(node_started.engine());
         shared.members.lock()[node].running = Some(Running { node: node_started, watch });
         Ok(())
     }

@@ -67,8 +67,10 @@ pub struct Tally {
     pub acked_writes_by_side: [u64; 2],
     /// Those of them that contributed to counters and collections.
     pub contributions: u64,
-    /// Operations refused by nodes that do not serve.
+    /// Operations refused by nodes that do not serve, or whose clock is wrong.
     pub refused: u64,
+    /// Those of them that were refused because of the clock.
+    pub refused_for_clock: u64,
     /// Reads.
     pub reads: u64,
 }
@@ -293,7 +295,11 @@ impl Client {
                 }
             }
             Ok(false) => {}
-            Err(_) => tally.refused += 1,
+            Err(error) => {
+                tally.refused += 1;
+                let clock = matches!(error, WriteError::ClockFault { .. } | WriteError::StampsAhead { .. });
+                tally.refused_for_clock += u64::from(clock);
+            }
         }
     }
 }

@@ -26,6 +26,11 @@ struct Reason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    node: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: String,
 }
@@ -66,6 +71,21 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
     gauge("tombstones", "Tombstones and expired entries kept", status.tombstones);
     gauge("replication_queued", "Keys queued for peers and not acknowledged", replication.queued);
     gauge("ready", "1 when the node serves", u64::from(status.state == MemberState::Healthy));
+
+    gauge(
+        "clock_fault",
+        "1 while writes are refused because of the clock",
+        u64::from(status.clock.fault.is_some()),
+    );
+
+    let offsets = Family::<Of, Gauge<f64, AtomicU64>>::default();
+    for member in &status.members {
+        if let Some(off_ms) = member.clock_off_ms {
+            offsets.get_or_create(&Of { node: member.node.to_string() }).set(off_ms as f64 / 1000.0);
+        }
+    }
+    let help = "How far a member's clock is ahead of the median of the others'";
+    registry.register_with_unit("clock_off", help, Unit::Seconds, offsets);
 
     let members = Family::<State, Gauge<u64, AtomicU64>>::default();
     for state in STATES {

@@ -63,6 +63,13 @@ fn print(status: &Status) {
         "sync: {} sessions, {} failed, {} entries received, {} sent, last {last}",
         sync.sessions, sync.failed, sync.entries_received, sync.entries_sent
     );
+    match (&status.clock.fault, status.clock.off_ms) {
+        (Some(fault), _) => println!("clock: {fault}"),
+        (None, Some(off_ms)) => {
+            println!("clock: {off_ms:+} ms off the median of {} peers", status.clock.peers);
+        }
+        (None, None) => println!("clock: not compared with any peer's"),
+    }
     println!();
     print_members(&status.members);
     for seed in status.seeds.iter().filter(|seed| !seed.reached) {
@@ -82,15 +89,25 @@ fn print(status: &Status) {
 
 /// A table of members.
 pub(super) fn print_members(members: &[MemberStatus]) {
-    println!("{:<20} {:<22} {:<8} {:<16} queued", "node", "address", "state", "incarnation");
+    println!("{:<20} {:<22} {:<8} {:<16} {:<8} clock", "node", "address", "state", "incarnation", "queued");
     for member in members {
         println!(
-            "{:<20} {:<22} {:<8} {:<16} {}",
+            "{:<20} {:<22} {:<8} {:<16} {:<8} {}",
             member.node.to_string(),
             member.addr,
             member.state.to_string(),
             member.incarnation,
-            member.queued
+            member.queued,
+            clock_text(member)
         );
+    }
+}
+
+/// How far a member's clock is off the others'.
+fn clock_text(member: &MemberStatus) -> String {
+    match member.clock_off_ms {
+        None => "-".to_owned(),
+        Some(off_ms) if member.clock_fault => format!("{off_ms:+} ms: FAULTY"),
+        Some(off_ms) => format!("{off_ms:+} ms"),
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rumour_crdt::{Hlc, Stamp};
 use tokio::time::Instant;
 
 /// Attempts at an address before it counts as out of reach: on a bad network one may fail by chance.
@@ -20,6 +21,7 @@ const ATTEMPTS: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Joining {
     peers: BTreeMap<SocketAddr, Contact>,
+    told: BTreeMap<SocketAddr, (Hlc, Stamp)>,
     deadline: Instant,
     filled: bool,
 }
@@ -36,13 +38,33 @@ impl Joining {
     /// `patience`: after so long the node serves with what it has, and says so.
     pub(crate) fn new(seeds: impl IntoIterator<Item = SocketAddr>, now: Instant, patience: Duration) -> Self {
         let peers = seeds.into_iter().map(|seed| (seed, Contact::Pending(0))).collect();
-        Self { peers, deadline: now + patience, filled: false }
+        Self { peers, told: BTreeMap::new(), deadline: now + patience, filled: false }
     }
 
     /// A peer named further members that are alive.
     pub(crate) fn learn(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) {
         for addr in addrs {
             self.peers.entry(addr).or_insert(Contact::Pending(0));
+        }
+    }
+
+    /// The peer at this address told its clock and its flush watermark. They are followed once the clocks of all are
+    /// known, so that the first one to be heard cannot lead astray.
+    pub(crate) fn told(&mut self, addr: SocketAddr, clock: Hlc, flushed: Stamp) {
+        let told = self.told.entry(addr).or_insert((Hlc::ZERO, Stamp::ZERO));
+        *told = (told.0.max(clock), told.1.max(flushed));
+    }
+
+    /// What was told since this was asked last.
+    pub(crate) fn take_told(&mut self) -> Vec<(Hlc, Stamp)> {
+        std::mem::take(&mut self.told).into_values().collect()
+    }
+
+    /// The peer at this address came by itself: its clock is to be read.
+    pub(crate) fn came(&mut self, addr: SocketAddr) {
+        let contact = self.peers.entry(addr).or_insert(Contact::Pending(0));
+        if *contact == Contact::Unreachable {
+            *contact = Contact::Pending(0);
         }
     }
 

@@ -139,6 +139,7 @@ fn write_error(error: &WriteError) -> String {
         WriteError::NotANumber => "ERR value is not a valid float".to_owned(),
         WriteError::Overflow => "ERR increment or decrement would overflow".to_owned(),
         WriteError::NotFinite => "ERR increment would produce NaN or Infinity".to_owned(),
+        WriteError::ClockFault { .. } | WriteError::StampsAhead { .. } => format!("CLOCKSKEW {error}"),
         other => format!("ERR {other}"),
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use rumour_transport::NodeId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::change::Change;
 use super::outbox::{Outbox, Pushed};
@@ -68,6 +69,16 @@ impl Fanout {
         for queue in self.queues.read().values() {
             queue.outbox.lock().announce();
             queue.wake.notify_one();
+        }
+    }
+
+    /// Offers peers once more what they refused for lying in their future, where the time for that has come.
+    pub(crate) fn offer_refused(&self, now: Instant) {
+        for queue in self.queues.read().values() {
+            let offers = queue.outbox.lock().offer_refused(now);
+            if offers {
+                queue.wake.notify_one();
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The two ends of a replication channel: batches one way, acknowledgements back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
-use rumour_crdt::Entry;
+use rumour_crdt::{Dot, Entry};
 use rumour_transport::{FrameReceiver, FrameSender, Peer, codec};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -18,7 +19,9 @@ const BATCH_KEYS_LIMIT: usize = 512;
 /// A batch is closed once it holds this much; one entry may exceed it.
 const BATCH_BYTES_LIMIT: usize = 256 * 1024;
 /// A peer that does not acknowledge for so long is taken for gone; its connection is closed.
-const ACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+const ACK_TIMEOUT: Duration = Duration::from_secs(15);
+/// A write that a peer refused is offered to it again after so long, or later if its stamp says so.
+const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 const STALLED: &str = "the peer stopped acknowledging";
 
@@ -81,7 +84,7 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     }
     let mut entries: Vec<(Bytes, Entry)> = Vec::new();
     let mut bytes = 0;
-    let now_ms = engine.clock.wall_ms();
+    let now_ms = engine.clock.due_ms();
     let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key, change| {
         if let Some(entry) = to_send(engine, key, change, now_ms) {
             bytes += key.len() + entry.payload_bytes() + 64;
@@ -119,13 +122,37 @@ fn acknowledge(
     let ack: Ack = codec::decode(body).map_err(|error| error.to_string())?;
     engine.follow(ack.clock, rumour_crdt::Stamp::ZERO);
     let keys = queue.outbox.lock().acknowledge(link, ack.number).ok_or("an acknowledgement out of order")?;
-    let refused = ack.refused.len().min(keys);
-    engine.counters.replication_sent.add((keys - refused) as u64);
+    let refused = ack.refused.len().min(keys.len());
+    engine.counters.replication_sent.add((keys.len() - refused) as u64);
     if refused > 0 {
         engine.counters.replication_refused.add(refused as u64);
         tracing::warn!(refused, first = ?ack.refused.first(), "a peer refused writes whose stamps lie in its future: check both clocks");
+        keep_refused(engine, queue, keys, &ack.refused);
     }
     Ok(())
+}
+
+/// Keeps the keys of refused writes, to be offered again once their stamps are no longer in the future.
+fn keep_refused(engine: &EngineState, queue: &PeerQueue, keys: Vec<(Bytes, Change)>, refused: &[Dot]) {
+    let refused: BTreeSet<Dot> = refused.iter().copied().collect();
+    let now_ms = engine.clock.now_ms();
+    let newest = |key: &Bytes| engine.store.with_entry(key, engine.clock.due_ms(), Entry::newest);
+    let is_refused = |(key, change): &(Bytes, Change)| {
+        let sent = match change {
+            Change::Whole => None,
+            Change::Delta(delta) => Some(delta.newest()),
+        };
+        newest(key).into_iter().chain(sent).any(|stamp| refused.contains(&stamp.dot()))
+    };
+    // A write that was overwritten since cannot be told by what its key holds: then all are offered again, which is harmless.
+    let all = keys.iter().filter(|key| is_refused(key)).count() < refused.len();
+    for item in keys {
+        if all || is_refused(&item) {
+            let stamped_ms = newest(&item.0).map_or(0, |stamp| stamp.time.millis());
+            let ahead = Duration::from_millis(stamped_ms.saturating_sub(now_ms));
+            queue.outbox.lock().refuse(item.0, Instant::now() + ahead.max(OFFER_AGAIN_AFTER));
+        }
+    }
 }
 
 /// Applies a peer's batches until it closes the channel.

@@ -4,12 +4,13 @@
 //! written a thousand times while the link is busy is sent once. Of counters and collections it holds the join
 //! of the deltas that wait. For a peer that is away the queue is its hint list.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Queued;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::change::Change;
@@ -24,6 +25,8 @@ pub(crate) struct Outbox {
     waiting: VecDeque<Bytes>,
     queued: HashMap<Bytes, Change, BuildHasherDefault<Xxh3Default>>,
     in_flight: VecDeque<Flight>,
+    /// Keys whose writes the peer refused for lying in its future, and when to offer them again.
+    refused: BTreeMap<Bytes, Instant>,
     next_batch: u64,
     keys_limit: usize,
     overflowed: bool,
@@ -63,6 +66,7 @@ impl Outbox {
             waiting: VecDeque::new(),
             queued: HashMap::default(),
             in_flight: VecDeque::new(),
+            refused: BTreeMap::new(),
             next_batch: 1,
             keys_limit,
             overflowed: false,
@@ -73,6 +77,11 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, key: &Bytes, change: &Change) -> Pushed {
+        if self.refused.remove(key).is_some() {
+            self.bytes -= key.len();
+            // The peer lacks more of the key than what changes now.
+            return self.push(key, &Change::Whole);
+        }
         let (len, bytes) = (self.len(), key.len() + change.heap_bytes());
         match self.queued.entry(key.clone()) {
             Queued::Occupied(mut waiting) => {
@@ -133,14 +142,46 @@ impl Outbox {
         Some(batch)
     }
 
-    /// Takes a batch as done and returns how many keys it had; `None` if it was not the oldest in flight.
-    pub(crate) fn acknowledge(&mut self, link: u64, batch: u64) -> Option<usize> {
+    /// Takes a batch as done and returns its keys with what was sent of them; `None` if it was not the oldest in flight.
+    pub(crate) fn acknowledge(&mut self, link: u64, batch: u64) -> Option<Vec<(Bytes, Change)>> {
         if link != self.link || self.in_flight.front()?.batch != batch {
             return None;
         }
         let flight = self.in_flight.pop_front()?;
         self.bytes -= flight.bytes();
-        Some(flight.keys.len())
+        Some(flight.keys)
+    }
+
+    /// The peer refused what was written under this key for lying in its future: all of it is offered again at `again`.
+    pub(crate) fn refuse(&mut self, key: Bytes, again: Instant) {
+        if let Some(waiting) = self.queued.get_mut(&key) {
+            self.bytes -= waiting.heap_bytes();
+            *waiting = Change::Whole;
+            return;
+        }
+        if let Some(due) = self.refused.get_mut(&key) {
+            *due = again;
+            return;
+        }
+        if self.len() >= self.keys_limit || self.bytes + key.len() > BYTES_LIMIT {
+            self.overflowed = true;
+            return;
+        }
+        self.bytes += key.len();
+        self.refused.insert(key, again);
+    }
+
+    /// Lets refused keys wait for the next batch once more whose time has come; gives whether there are any.
+    pub(crate) fn offer_refused(&mut self, now: Instant) -> bool {
+        let before = self.waiting.len();
+        self.refused.retain(|key, again| {
+            if *again <= now {
+                self.queued.insert(key.clone(), Change::Whole);
+                self.waiting.push_back(key.clone());
+            }
+            *again > now
+        });
+        self.waiting.len() > before
     }
 
     /// Batches sent and not yet acknowledged.
@@ -191,6 +232,7 @@ impl Outbox {
         self.waiting.clear();
         self.queued.clear();
         self.in_flight.clear();
+        self.refused.clear();
         self.bytes = 0;
         self.overflowed = false;
     }
@@ -210,20 +252,28 @@ impl Outbox {
         self.overflowed = true;
     }
 
-    /// Keys waiting or in flight.
+    /// Keys waiting, in flight or refused.
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.in_flight.iter().map(|flight| flight.keys.len()).sum::<usize>()
+        self.waiting.len()
+            + self.refused.len()
+            + self.in_flight.iter().map(|flight| flight.keys.len()).sum::<usize>()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rumour_crdt::{ActorId, Contents, Data, Entry, Fields, Hlc, Kind, Origin, Stamp};
 
     use super::*;
 
     fn key(name: &'static str) -> Bytes {
         Bytes::from_static(name.as_bytes())
+    }
+
+    fn whole(name: &'static str) -> (Bytes, Change) {
+        (key(name), Change::Whole)
     }
 
     fn drain(outbox: &mut Outbox) -> (u64, Vec<Bytes>) {
@@ -248,7 +298,7 @@ mod tests {
             Pushed::Queued,
             "the copy in flight is already old"
         );
-        assert_eq!(outbox.acknowledge(0, first), Some(1));
+        assert_eq!(outbox.acknowledge(0, first), Some(vec![whole("a")]));
         assert_eq!(outbox.len(), 1);
     }
 
@@ -322,8 +372,8 @@ mod tests {
         let first = outbox.next_batch(0, 1, |_, _| true).expect("a");
         let second = outbox.next_batch(0, 1, |_, _| true).expect("b");
         assert_eq!(outbox.acknowledge(0, second), None);
-        assert_eq!(outbox.acknowledge(0, first), Some(1));
-        assert_eq!(outbox.acknowledge(0, second), Some(1));
+        assert_eq!(outbox.acknowledge(0, first), Some(vec![whole("a")]));
+        assert_eq!(outbox.acknowledge(0, second), Some(vec![whole("b")]));
     }
 
     #[test]
@@ -346,7 +396,7 @@ mod tests {
         let again = outbox.next_batch(new, 10, |_, _| true).expect("a once more");
         assert_eq!(outbox.acknowledge(old, first), None);
         outbox.disconnected(old);
-        assert_eq!(outbox.acknowledge(new, again), Some(1), "it is still in flight");
+        assert_eq!(outbox.acknowledge(new, again), Some(vec![whole("a")]), "it is still in flight");
         assert_eq!(outbox.len(), 0);
     }
 
@@ -366,5 +416,36 @@ mod tests {
             outbox.acknowledge(link, batch);
         }
         assert_eq!((outbox.len(), outbox.bytes), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_peer_refused_counts_as_queued_until_it_is_offered_again_and_taken() {
+        let (mut outbox, now) = (Outbox::new(2), Instant::now());
+        let again = now + Duration::from_secs(5);
+        outbox.push(&key("a"), &Change::Whole);
+        let (batch, _) = drain(&mut outbox);
+        for (refused, _) in outbox.acknowledge(0, batch).expect("in flight") {
+            outbox.refuse(refused.clone(), again);
+            outbox.refuse(refused, again);
+        }
+        assert_eq!((outbox.len(), outbox.bytes), (1, 1));
+        assert!(!outbox.offer_refused(now));
+        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
+        assert!(outbox.offer_refused(again));
+        let (batch, keys) = drain(&mut outbox);
+        assert_eq!(keys, [key("a")]);
+        outbox.acknowledge(0, batch);
+        assert_eq!((outbox.len(), outbox.bytes), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_that_is_written_again_is_sent_at_once() {
+        let mut outbox = Outbox::new(1);
+        outbox.refuse(key("a"), Instant::now() + Duration::from_secs(5));
+        assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Queued);
+        assert_eq!((outbox.len(), outbox.bytes), (1, 1));
+        outbox.refuse(key("b"), Instant::now());
+        assert!(outbox.overflowed(), "past the bound refused keys are left to sync, too");
+        assert_eq!(outbox.len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Runtime;
 use crate::membership::Reported;
-use crate::message::{Greeting, SyncRequest, kind};
+use crate::message::{ClockReading, Greeting, SyncRequest, kind};
 use crate::replication;
 use crate::sync::respond;
 
@@ -141,6 +141,7 @@ impl Runtime {
     fn answer(self: &Arc<Self>, from: &PeerInfo, kind: u8, body: &[u8]) -> Result<Bytes, RequestRefused> {
         match kind {
             kind::PROBE => Ok(Bytes::new()),
+            kind::CLOCK => encode(&ClockReading { wall_ms: self.engine.clock.wall_ms() }),
             kind::GREET => {
                 let greeting: Greeting = decode(body)?;
                 self.greeted_by(from, &greeting);

@@ -21,7 +21,7 @@ impl Runtime {
         let mut shard = 0;
         loop {
             tick.tick().await;
-            let now_ms = self.engine.clock.wall_ms();
+            let now_ms = self.engine.clock.due_ms();
             for _ in 0..SHARDS_PER_TICK {
                 self.engine.store.expire_shard(shard, now_ms);
                 shard = (shard + 1) % Store::shard_count();

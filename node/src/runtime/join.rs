@@ -28,6 +28,7 @@ impl Runtime {
                 joining.clocks_heard() && !joining.is_alone()
             };
             if clocks_heard {
+                self.settle_clock();
                 match self.serving_peer() {
                     Some(peer) => {
                         if self.sync_with(&peer, Care::Everything).await {
@@ -48,6 +49,7 @@ impl Runtime {
         if overdue {
             tracing::warn!("serving without having heard all peers or filled the store: patience ran out");
         }
+        self.settle_clock();
         self.engine.phase.serve();
         self.report(Reported::Ready).await;
         self.outcome.send_if_modified(|outcome| {
@@ -59,6 +61,17 @@ impl Runtime {
         });
         tracing::info!(node = %self.me.node, addr = %self.me.addr, "serving");
         self.emit(Event::Serving);
+    }
+
+    /// Judges this node's clock by those that were heard, and follows them: what comes later lies above all of them but those
+    /// that are too far ahead of their own peers.
+    fn settle_clock(&self) {
+        let changes = self.engine.clock.settle();
+        self.clocks_changed(changes);
+        let told = self.joining.lock().take_told();
+        for (clock, flushed) in told {
+            self.engine.follow(clock, flushed);
+        }
     }
 
     /// A fill that is under way is waited for even when patience has run out: it has its own end.

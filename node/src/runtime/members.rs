@@ -74,6 +74,7 @@ impl Runtime {
                 ViewEvent::Left { node } => {
                     tracing::info!(peer = %node, "member left");
                     self.engine.fanout.forget(&node);
+                    self.engine.clock.forget(&node);
                     self.serving_peers.lock().remove(&node);
                     self.emit(Event::MemberLeft { node });
                 }

@@ -1,8 +1,9 @@
 //! The running node: the tasks that move bytes and timers around the plain structs that decide.
 //!
 //! `handler` takes what the transport brings, `peers` dials and greets, `members` reads gossip and moves the view on,
-//! `join` brings a starting node to serving, `sync` runs anti-entropy, `stop` ends it all.
+//! `clocks` measures the peers' clocks, `join` brings a starting node to serving, `sync` runs anti-entropy, `stop` ends it all.
 
+mod clocks;
 mod handler;
 mod housekeeping;
 mod join;

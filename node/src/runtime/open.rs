@@ -90,6 +90,7 @@ impl Runtime {
         runtime.spawn(runtime.clone().seed_loop());
         runtime.spawn(runtime.clone().dial_loop());
         runtime.spawn(runtime.clone().sync_loop(kicked));
+        runtime.spawn(runtime.clone().clock_loop());
         runtime.spawn(runtime.clone().expiry_loop());
         runtime.spawn(runtime.clone().join_task());
         Ok(runtime)

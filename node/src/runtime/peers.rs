@@ -114,8 +114,11 @@ impl Runtime {
         }
     }
 
-    /// Exchanges clocks with a peer that this node dialed.
+    /// Exchanges clocks with a peer that this node dialed. While this node joins, it reads the peer's wall clock first.
     async fn greet(self: &Arc<Self>, dialed: SocketAddr, peer: &Peer) {
+        if !self.engine.phase.is_serving() {
+            self.measure_surely(peer).await;
+        }
         let greeting = match codec::encode(&self.greeting()) {
             Ok(body) => {
                 peer.request(kind::GREET, body, GREET_TIMEOUT).await.map_err(|error| error.to_string())
@@ -125,8 +128,10 @@ impl Runtime {
         let greeting = greeting.and_then(|body| codec::decode(&body).map_err(|error| error.to_string()));
         match greeting {
             Ok(greeting) => {
-                self.joining.lock().heard(dialed);
                 self.greeted_by(peer.info(), &greeting);
+                let mut joining = self.joining.lock();
+                joining.heard(dialed);
+                joining.heard(peer.info().addr);
             }
             Err(error) => {
                 tracing::debug!(peer = %peer.info().node, error, "greeting failed");
@@ -151,8 +156,14 @@ impl Runtime {
     pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: &Greeting) {
         self.engine.follow(greeting.clock, greeting.flushed);
         if !self.engine.phase.is_serving() {
+            let measured = self.engine.clock.knows(peer);
             let mut joining = self.joining.lock();
-            joining.heard(peer.addr);
+            joining.told(peer.addr, greeting.clock, greeting.flushed);
+            if measured {
+                joining.heard(peer.addr);
+            } else {
+                joining.came(peer.addr);
+            }
             let others = greeting.members.iter().filter(|(node, _)| *node != self.me.node);
             joining.learn(others.take(GREETING_MEMBERS_LIMIT).map(|(_, addr)| *addr));
         }
@@ -173,6 +184,10 @@ impl Runtime {
             // Gossip runs until the node stops.
             let _ = gossip.gossip(info.addr);
         }
+        let (runtime, measured) = (self.clone(), peer.clone());
+        self.spawn(async move {
+            runtime.measure(&measured).await;
+        });
         let (engine, link) = (self.engine.clone(), peer.clone());
         self.spawn(async move {
             if let Err(error) = replication::send(&engine, &link).await {

@@ -1,5 +1,6 @@
 //! The running node's part of its status.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Runtime;
@@ -19,7 +20,20 @@ impl Runtime {
     fn fill_status(&self, status: &mut Status) {
         status.uptime_s = self.started.elapsed().as_secs_f64();
         status.sync.last_s = self.syncing.lock().last.map(|last| last.elapsed().as_secs_f64());
-        status.members = self.members().iter().map(|member| self.member_status(member)).collect();
+        let mut clocks = BTreeMap::new();
+        for clock in self.engine.clock.offs() {
+            if clock.node.is_none() {
+                status.clock.off_ms = Some(clock.off_ms);
+            } else {
+                status.clock.peers += 1;
+            }
+            clocks.insert(clock.node.unwrap_or_else(|| self.me.node.clone()), (clock.off_ms, clock.faulty));
+        }
+        status.members = self
+            .members()
+            .iter()
+            .map(|member| self.member_status(member, clocks.get(&member.node)))
+            .collect();
         status.seeds = self.seeds.iter().map(|seed| self.seed_status(seed)).collect();
         if let Some(transport) = self.transport() {
             let refused = transport.stats().refused.by_reason();
@@ -27,13 +41,15 @@ impl Runtime {
         }
     }
 
-    fn member_status(&self, member: &Member) -> MemberStatus {
+    fn member_status(&self, member: &Member, clock: Option<&(i64, bool)>) -> MemberStatus {
         MemberStatus {
             node: member.node.clone(),
             addr: member.addr.to_string(),
             state: member.state,
             incarnation: format!("{:016x}", member.incarnation),
             queued: self.engine.fanout.queued_for(&member.node) as u64,
+            clock_off_ms: clock.map(|(off_ms, _)| *off_ms),
+            clock_fault: clock.is_some_and(|(_, faulty)| *faulty),
         }
     }
 

@@ -162,7 +162,7 @@ impl Session {
             return Err("the listing is out of order");
         }
         let covered = |at: Position| at >= listing.from && next.is_none_or(|next| at < next);
-        let settled_before_ms = engine.clock.wall_ms().saturating_sub(SETTLED_AFTER.as_millis() as u64);
+        let settled_before_ms = engine.clock.now_ms().saturating_sub(SETTLED_AFTER.as_millis() as u64);
         let mut theirs = theirs.iter().copied().filter(|item| covered(item.at)).peekable();
         for slot in listing.slots.iter().copied().filter(|slot| *slot >= listing.from.slot) {
             let first = if slot == listing.from.slot { listing.from.hash } else { 0 };

@@ -1,12 +1,12 @@
 //! The eye on one incarnation of a node: feeds the books and the trace, reports what the books refuse.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rumour::{NodeId, Observer};
-use rumour_crdt::{Entry, Stamp};
+use rumour::{Engine, NodeId, Observer};
+use rumour_crdt::{Body, Entry, Stamp};
 
 use super::{Broken, Checked, Ledger, Replica, Shown, require, shown_of};
 use crate::clock::SimClock;
@@ -18,7 +18,11 @@ pub(crate) struct Watch {
     /// Name and number of the start, for reports.
     label: String,
     clock: SimClock,
+    /// The node itself, for the time that it goes by; it is made after this.
+    engine: OnceLock<Engine>,
     ledger: Arc<Mutex<Ledger>>,
+    /// How much too early, by the true time, an expiry may take effect; unset: by as much as clocks are wrong.
+    early_ms_max: Arc<OnceLock<u64>>,
     /// How far ahead of the node's clock an entry from elsewhere may be stamped.
     skew_ms_max: u64,
     /// The highest stamp that this node's peers knew when it was started, where it must have heard of that.
@@ -41,12 +45,29 @@ impl Watch {
         skew_ms_max: u64,
     ) -> Self {
         let seen = Mutex::new(Seen { replica: Replica::new(), ended: false });
-        Self { world, label, clock, ledger, skew_ms_max, floor: Stamp::ZERO, seen }
+        let (engine, early_ms_max) = (OnceLock::new(), Arc::default());
+        Self { world, label, clock, engine, ledger, early_ms_max, skew_ms_max, floor: Stamp::ZERO, seen }
     }
 
     /// The same for a node whose every stamp must lie above `floor`.
     pub(crate) fn above(self, floor: Stamp) -> Self {
         Self { floor, ..self }
+    }
+
+    /// The same for a node that lets nothing expire much too early, as far as `early_ms_max` says so.
+    pub(crate) fn expiring(self, early_ms_max: Arc<OnceLock<u64>>) -> Self {
+        Self { early_ms_max, ..self }
+    }
+
+    /// Names the node that is watched.
+    pub(crate) fn attach(&self, engine: Engine) {
+        // Each start has a watch of its own.
+        let _ = self.engine.set(engine);
+    }
+
+    /// The time that the node goes by. How far it may be from the truth is for scenarios to say.
+    fn now_ms(&self) -> u64 {
+        self.engine.get().map_or_else(|| self.clock.now_ms(), Engine::now_ms)
     }
 
     /// Name and number of the start.
@@ -66,7 +87,7 @@ impl Watch {
 
     /// A client was shown `value`: is that what the node holds?
     pub(crate) fn shown(&self, key: &[u8], value: Option<&Bytes>) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let seen = self.seen.lock();
         let expected = seen.replica.visible(key, now_ms);
         if value != expected {
@@ -78,7 +99,7 @@ impl Watch {
 
     /// A client was shown a counter or a collection: is that what the node holds?
     pub(crate) fn shown_collection(&self, key: &[u8], shown: &Shown) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let seen = self.seen.lock();
         let held = seen.replica.entries().get(key);
         let expected = held.map(|entry| shown_of(entry, now_ms)).unwrap_or_default();
@@ -91,7 +112,7 @@ impl Watch {
 
     /// A client walked all keys at one moment: are they those that the node holds?
     pub(crate) fn walked(&self, keys: &BTreeSet<Bytes>) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let seen = self.seen.lock();
         let visible = |(key, entry): (&Bytes, &Entry)| entry.kind(now_ms).map(|_| key.clone());
         let expected: BTreeSet<_> = seen.replica.entries().iter().filter_map(visible).collect();
@@ -103,11 +124,27 @@ impl Watch {
         }
     }
 
+    /// An expiry took effect, here or where the entry comes from.
+    fn check_expiry(&self, key: &[u8], entry: &Entry) {
+        let at_ms = entry.expiry().at_ms.filter(|_| *entry.body() == Body::Expired);
+        let early_ms = at_ms.unwrap_or(0).saturating_sub(self.clock.right_ms());
+        let early_ms_max = self.early_ms_max.get().copied().unwrap_or(u64::MAX);
+        self.report(require(early_ms <= early_ms_max, "nothing expires before its time", || {
+            format!("{} did {early_ms} ms before", super::show(key))
+        }));
+    }
+
     /// Reports what a book refused.
     pub(crate) fn report(&self, checked: Checked) {
         if let Err(Broken { rule, detail }) = checked {
             self.world.violation(rule, format!("{}: {detail}", self.label));
         }
+    }
+
+    /// The limit is counted from the median of the peers' clocks, which may be ahead of the truth by as much, and which is known
+    /// to half of the limit.
+    fn ahead_ms_max(&self) -> u64 {
+        self.skew_ms_max * 5 / 2
     }
 
     fn change(&self, what: &str, change: impl FnOnce(&mut Replica, u64) -> Checked) {
@@ -116,7 +153,7 @@ impl Watch {
             let detail = format!("it was told of: {what}");
             self.report(Err(Broken { rule: "a node that was stopped is still", detail }));
         }
-        let changed = change(&mut seen.replica, self.clock.now_ms());
+        let changed = change(&mut seen.replica, self.now_ms());
         self.report(changed);
     }
 }
@@ -136,15 +173,20 @@ impl Observer for Watch {
     fn merged(&self, node: &NodeId, key: &[u8], before: Option<&Entry>, incoming: &Entry, after: &Entry) {
         self.world.trace().merge(node.as_str(), "merge", key, after.version());
         self.report(self.ledger.lock().recognise(key, incoming));
-        let ahead_ms = incoming.newest().time.millis().saturating_sub(self.clock.now_ms());
-        self.report(require(ahead_ms <= self.skew_ms_max, "nothing from the far future is merged", || {
-            format!("{} of {} lies {ahead_ms} ms ahead", incoming.newest(), super::show(key))
-        }));
+        self.check_expiry(key, incoming);
+        let ahead_ms =
+            incoming.newest().time.millis().saturating_sub(self.now_ms().max(self.clock.right_ms()));
+        self.report(require(
+            ahead_ms <= self.ahead_ms_max(),
+            "nothing from the far future is merged",
+            || format!("{} of {} lies {ahead_ms} ms ahead", incoming.newest(), super::show(key)),
+        ));
         self.change("a merge", |replica, now_ms| replica.merge(key, before, incoming, after, now_ms));
     }
 
     fn expired(&self, node: &NodeId, key: &[u8], after: &Entry) {
         self.world.trace().merge(node.as_str(), "expiry", key, after.version());
+        self.check_expiry(key, after);
         self.change("an expiry", |replica, now_ms| replica.expire(key, after, now_ms));
     }
 

@@ -19,6 +19,12 @@ impl Cluster {
         self.shared.members.lock()[node].clock.set_drift(ppm);
     }
 
+    /// Demands that however wrong clocks are, no expiry takes effect earlier than this, in milliseconds.
+    pub fn forbid_early_expiry(&self, early_ms_max: u64) {
+        // Asked for once, by the scenario.
+        let _ = self.shared.early_ms_max.set(early_ms_max);
+    }
+
     /// Sets all clocks right.
     pub fn correct_clocks(&self) {
         self.world().trace().note(format_args!("all clocks are set right"));

@@ -152,6 +152,8 @@ pub(super) async fn heal_and_check(
         acked_writes_during_cut: tally.acked_writes_by_side.iter().sum(),
         acked_writes_by_side: tally.acked_writes_by_side,
         refused_writes: tally.refused,
+        refused_for_clock: tally.refused_for_clock,
+        clock_faults_named: 0,
         reads: tally.reads,
         conflicts,
         refused_future,

@@ -1,6 +1,7 @@
 //! The scenarios that the binary offers, each with what it must have met to have tested anything.
 
 mod amnesia;
+mod clock_jump;
 mod collections;
 mod common;
 mod crash;
@@ -60,8 +61,12 @@ pub struct Figures {
     pub contributions: u64,
     /// Expiries that took effect, counted at every node.
     pub expired: u64,
-    /// Writes refused by nodes that did not serve.
+    /// Writes refused by nodes that did not serve, or whose clock was wrong.
     pub refused_writes: u64,
+    /// Those of them that were refused because of the clock.
+    pub refused_for_clock: u64,
+    /// Times that a node named another one whose clock was wrong, and that this was looked for.
+    pub clock_faults_named: u64,
     /// Reads, each compared with what the node must hold.
     pub reads: u64,
     /// Concurrent writes that lost, as counted by all nodes.
@@ -89,6 +94,7 @@ pub fn all() -> &'static [Scenario] {
         collections::SORTED_SETS,
         amnesia::SCENARIO,
         expiry::SCENARIO,
+        clock_jump::SCENARIO,
         network::SCENARIO,
     ]
 }

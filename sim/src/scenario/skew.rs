@@ -6,6 +6,7 @@ use rand::Rng;
 
 use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass};
 use super::{Evidence, Figures, Scenario, Script};
+use crate::cluster::Cut;
 use crate::runner::World;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -17,6 +18,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Evidence {
             what: "a stamp from too far in the future",
             met: |report| report.figures.refused_future > 0,
+        },
+        Evidence {
+            what: "a write refused because of the clock",
+            met: |report| report.figures.refused_for_clock > 0,
         },
         Evidence { what: "a conflict", met: |report| report.figures.conflicts > 0 },
     ],
@@ -35,13 +40,28 @@ async fn script(world: World, nodes: usize) -> Figures {
         cluster.jump_clock(node, rng.random_range(-MILD_MS_MAX..=MILD_MS_MAX));
         cluster.drift_clock(node, rng.random_range(-DRIFT_PPM_MAX..=DRIFT_PPM_MAX));
     }
-    cluster.start_all().await;
-    draw_links(&world);
-    let (workload, settings) = draw_workload(&cluster);
     let jumps = rng.random_range(1..=5);
     let wild = rng.random_ratio(2, 3);
     world.parameter("jumps", jumps);
     world.parameter("wild", wild);
+    // A node that starts out of everybody's reach cannot know that its clock is wrong, and writes into their future.
+    let loner = (wild && rng.random_ratio(1, 2)).then(|| rng.random_range(0..nodes));
+    world.parameter("loner", loner);
+    if let Some(loner) = loner {
+        let others: Vec<usize> = (0..nodes).filter(|node| *node != loner).collect();
+        cluster.cut(Cut::BothWays, &[loner], &others);
+        cluster.jump_clock(loner, rng.random_range(-WILD_MS_MAX + MILD_MS_MAX..=WILD_MS_MAX - MILD_MS_MAX));
+    }
+    cluster.start_all().await;
+    if loner.is_none() {
+        draw_links(&world);
+    }
+    let (workload, settings) = draw_workload(&cluster);
+    if loner.is_some() {
+        pass(&cluster, Duration::from_millis(rng.random_range(100..5_000))).await;
+        cluster.join_sides();
+        draw_links(&world);
+    }
     for _ in 0..jumps {
         pass(&cluster, Duration::from_millis(rng.random_range(500..10_000))).await;
         let reach = if wild { WILD_MS_MAX } else { MILD_MS_MAX };
