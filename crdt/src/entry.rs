@@ -5,6 +5,7 @@
 
 mod conflict;
 mod contribute;
+mod expiry;
 mod merge;
 mod read;
 #[cfg(test)]
@@ -17,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Contents, Stamp, VersionVector};
 pub use conflict::{Conflict, Merged, Side, Written};
+use expiry::ExpiryRegister;
+pub use expiry::{ExpiryPolicy, UnknownExpiryPolicy};
 pub use merge::BrokenInvariant;
 
 /// How many writers an entry's version vector remembers: the present value's, and the most recent others.
@@ -47,7 +50,7 @@ pub struct Expiry {
 ///
 /// The stamp of the write that last replaced the whole key is its *epoch*. The higher epoch wins whole, with its
 /// expiry and its contributions. Under equal epochs contributions join, and of the rest the higher expiry stamp
-/// wins: an expired body under an older expiry yields to a value under a newer one, under equal stamps of both
+/// wins, unless a policy says otherwise ([`set_expiry_by`](Self::set_expiry_by)): an expired body under an older expiry yields to a value under a newer one, under equal stamps of both
 /// expired absorbs value. Version vectors always join.
 ///
 /// Contributions are made to a value that is a number, to a tombstone, or to nothing, which is epoch
@@ -65,8 +68,8 @@ pub struct Entry {
     body: Body,
     /// [`NEVER`] if the value stays.
     expires_at_ms: u64,
-    /// `None` while it is the value's stamp, as it is for nearly all keys: this keeps entries small.
-    expiry_stamp: Option<Box<Stamp>>,
+    /// `None` while it is the value's own, as it is for nearly all keys: this keeps entries small.
+    expiry_register: Option<Box<ExpiryRegister>>,
     contents: Option<Box<Contents>>,
 }
 
@@ -106,7 +109,7 @@ impl Entry {
             seen.prune(ENTRY_DOTS_LIMIT);
         }
         let expires_at_ms = expires_at_ms.unwrap_or(NEVER);
-        Self { stamp, seen, body, expires_at_ms, expiry_stamp: None, contents: None }
+        Self { stamp, seen, body, expires_at_ms, expiry_register: None, contents: None }
     }
 
     /// Which writes it has seen, contributions included.
@@ -120,14 +123,10 @@ impl Entry {
 
     /// Gives the value another end, or none, as a write of its own. Returns whether it did: without a value
     /// there is nothing that could end, and a stamp not above [`newest`](Self::newest) would lose. Drop a
-    /// value that is due ([`expire`](Self::expire)) before, lest it comes back to life.
+    /// value that is due ([`expire`](Self::expire)) before, lest it comes back to life. Of concurrent ends the one
+    /// with the highest stamp holds; see [`set_expiry_by`](Self::set_expiry_by) for others.
     pub fn set_expiry(&mut self, at_ms: Option<u64>, stamp: Stamp) -> bool {
-        if !self.is_visible() || stamp <= self.newest() {
-            return false;
-        }
-        self.expires_at_ms = at_ms.unwrap_or(NEVER);
-        self.expiry_stamp = Some(Box::new(stamp));
-        true
+        self.set_expiry_by(ExpiryPolicy::LastWriter, at_ms, stamp)
     }
 
     /// The write that the body is from.
@@ -154,13 +153,13 @@ impl Entry {
     }
 
     fn expiry_stamp(&self) -> Stamp {
-        self.expiry_stamp.as_deref().copied().unwrap_or(self.stamp)
+        self.expiry_register.as_ref().map_or(self.stamp, |register| register.stamp())
     }
 
     /// The newest stamp in it. A write that replaces it must be minted above this one.
     pub fn newest(&self) -> Stamp {
         let contributed = self.contents.as_ref().map_or(Stamp::ZERO, |contents| contents.latest());
-        self.expiry_stamp().max(contributed)
+        self.expiry_register.as_ref().map_or(self.stamp, |register| register.newest()).max(contributed)
     }
 
     /// What was contributed under its epoch, hidden contributions of an expired entry included.
@@ -184,7 +183,7 @@ impl Entry {
     /// replicas whose clocks differ do not disagree.
     pub fn expire(&mut self, now_ms: u64) -> bool {
         let drops = !matches!(self.body, Body::Expired) && self.is_due(now_ms);
-        if drops {
+        if drops && !self.apply_rivals() {
             self.body = Body::Expired;
         }
         drops
@@ -207,7 +206,8 @@ impl Entry {
             to.copy_from_slice(&word.to_le_bytes());
         }
         let contributed = self.contents.as_ref().map_or(0, |contents| contents.fingerprint());
-        xxh3_64(&bytes).wrapping_add(contributed).max(1)
+        let rivals = self.expiry_register.as_ref().map_or(0, |register| register.fingerprint());
+        xxh3_64(&bytes).wrapping_add(contributed).wrapping_add(rivals).max(1)
     }
 
     /// Bytes of the value and of the contributions, about; 0 without any.
@@ -222,7 +222,7 @@ impl Entry {
     /// Bytes of heap that it takes, about: [`payload_bytes`](Self::payload_bytes) and what a long version vector
     /// and a changed expiry need.
     pub fn heap_bytes(&self) -> usize {
-        let expiry = self.expiry_stamp.as_ref().map_or(0, |_| size_of::<Stamp>());
+        let expiry = self.expiry_register.as_ref().map_or(0, |register| register.heap_bytes());
         self.payload_bytes() + self.seen.heap_bytes() + expiry
     }
 }

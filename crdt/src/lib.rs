@@ -47,7 +47,10 @@ pub use contents::{Contents, Data, Kind, Lost};
 pub use counter::{Amount, Counter, Sum};
 pub use digest::{Cell, DigestKey};
 pub use dots::DotSet;
-pub use entry::{Body, BrokenInvariant, Conflict, ENTRY_DOTS_LIMIT, Entry, Expiry, Merged, Side, Written};
+pub use entry::{
+    Body, BrokenInvariant, Conflict, ENTRY_DOTS_LIMIT, Entry, Expiry, ExpiryPolicy, Merged, Side,
+    UnknownExpiryPolicy, Written,
+};
 pub use fields::{Field, FieldName, Fields, Index, Met, Payload, Put, Score, ScoreOrder};
 pub use hlc::{Clock, FutureTime, Hlc};
 pub use ids::{ActorId, Dot};

@@ -56,12 +56,16 @@ fn assert_data_laws(a: &Data, b: &Data, c: &Data) {
     }
 }
 
-/// Also the equality of versions, which is that of states, of which one may have been dropped already.
-fn assert_version_tells(one: &Entry, two: &Entry) {
+/// The equality of versions is that of states, of which one may have been dropped already. Ends that do not hold are
+/// part of a version, but do not show.
+fn assert_version_tells(one: &Entry, two: &Entry, has_rivals: bool) {
     let hidden = |entry: &Entry| {
         (entry.stamp(), entry.expiry(), entry.contents().map(|contents| contents.data().clone()))
     };
-    assert_eq!(one.version() == two.version(), hidden(one) == hidden(two), "{one:?} {two:?}");
+    let (same_version, same) = (one.version() == two.version(), hidden(one) == hidden(two));
+    assert!(!same_version || same, "{one:?} {two:?}");
+    assert!(same_version || has_rivals || !same, "{one:?} {two:?}");
+    assert!(same_version || !one.equivalent(two), "{one:?} {two:?}");
 }
 
 fn assert_comes_back(entry: &Entry) {
@@ -90,7 +94,8 @@ fn assert_all_laws(world: &World, picks: &[[Index; 3]]) {
         let same: Vec<&&State> = all.iter().filter(|state| state.entry.stamp() == a.entry.stamp()).collect();
         let [_, b, c] = picks.map(|pick| *pick.get(&same));
         assert_laws_of(&a.entry, &b.entry, &c.entry, settled);
-        assert_version_tells(&settled(a.entry.clone()), &settled(b.entry.clone()));
+        let has_rivals = world.has_rivals(&a.ids) || world.has_rivals(&b.ids);
+        assert_version_tells(&settled(a.entry.clone()), &settled(b.entry.clone()), has_rivals);
         if let (Some(a), Some(b), Some(c)) = (a.entry.contents(), b.entry.contents(), c.entry.contents()) {
             assert_laws_of(a, b, c, settled_contents);
             assert_data_laws(a.data(), b.data(), c.data());
@@ -224,6 +229,7 @@ fn histories_are_eventful() {
         &["concurrent puts replaced", "elements with concurrent puts", "elements put and counted"];
     const TYPES: &[&str] = &["types changed", "conflicts between types"];
     const ENDS: &[&str] = &["elements purged"];
+    const LIFTED: &[&str] = &["ends of emptied collections lifted"];
     const LOSSES: &[&str] = &["conflicts of elements"];
     let always = [
         "stray deltas",
@@ -234,23 +240,23 @@ fn histories_are_eventful() {
         "contents replaced",
         "expired contents",
         "epochs after an expiry",
-        "ends of emptied collections lifted",
         "contributions to hidden or nothing",
         "conflicts between epochs",
         "hidden contents shown again",
+        "rival ends",
     ];
     let expected: [(&'static [Kind], &[&[&str]]); 6] = [
-        (&[Kind::String], &[]),
-        (&[Kind::Values], &[PUTS]),
+        (&[Kind::String], &[LIFTED]),
+        (&[Kind::Values], &[PUTS, LIFTED]),
         (&[Kind::Set], &[PUTS]),
         (&[Kind::SortedSet], &[PUTS, LOSSES]),
         (&[Kind::Map], &[PUTS, ENDS, LOSSES]),
-        (ALL, &[PUTS, ENDS, LOSSES, TYPES]),
+        (ALL, &[ENDS, LOSSES, TYPES]),
     ];
     for (kinds, more) in expected {
         let mut runner = TestRunner::deterministic();
         let mut happened = Happened::new();
-        for _ in 0..1024 {
+        for _ in 0..512 {
             let (replicas, steps) = steps(kinds).new_tree(&mut runner).unwrap().current();
             for (what, times) in World::run(replicas, &steps).happened {
                 *happened.entry(what).or_default() += times;
@@ -260,7 +266,7 @@ fn histories_are_eventful() {
             let times = happened.get(what).copied().unwrap_or_default();
             // Of a counter nothing but whole states is no delta.
             let never = kinds == [Kind::String] && what.ends_with("deltas");
-            assert!(never || times >= 10, "{kinds:?}: only {times} {what}");
+            assert!(never || times >= 5, "{kinds:?}: only {times} {what}");
         }
     }
 }

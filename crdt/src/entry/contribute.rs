@@ -1,6 +1,6 @@
 //! How a key takes contributions: to which epoch they belong.
 
-use super::{Body, ENTRY_DOTS_LIMIT, Entry, NEVER};
+use super::{Body, ENTRY_DOTS_LIMIT, Entry, ExpiryPolicy, NEVER};
 use crate::{Contents, Hlc, Kind, Stamp, VersionVector};
 
 impl Entry {
@@ -27,8 +27,8 @@ impl Entry {
             (_, Some(contents)) if contents.kind() == kind => {
                 if !entry.is_visible() && entry.expires_at_ms != NEVER {
                     // The emptied collection's expiry does not hold for what comes now.
-                    entry.expiry_stamp = Some(Box::new(mint(entry.newest())));
-                    entry.expires_at_ms = NEVER;
+                    let stamp = mint(entry.newest());
+                    entry.put_expiry(ExpiryPolicy::LastWriter, None, stamp);
                 }
                 entry
             }
@@ -46,7 +46,7 @@ impl Entry {
             seen: VersionVector::from(stamp.dot()),
             body: Body::Tombstone,
             expires_at_ms: NEVER,
-            expiry_stamp: None,
+            expiry_register: None,
             contents: Some(Box::new(Contents::new(kind))),
         }
     }
@@ -74,7 +74,7 @@ impl Entry {
             seen: self.seen.clone(),
             body: self.body.clone(),
             expires_at_ms: self.expires_at_ms,
-            expiry_stamp: self.expiry_stamp.clone(),
+            expiry_register: self.expiry_register.clone(),
             contents: Some(Box::new(contents)),
         }
     }

@@ -45,13 +45,16 @@ impl Entry {
         if winner.lost_sight_of(loser) {
             merged.report(|| Conflict { element: None, losing: loser.side(), winning: winner.side() });
         }
-        merged.changed = self.merge_seen(other, order) | order.is_lt();
+        merged.changed = self.merge_seen(other, order);
         merged.changed |= self.merge_contents(other, &mut merged);
-        if order.is_lt() {
+        if let Some(changed) = self.merge_rivals(other) {
+            merged.changed |= changed;
+        } else if order.is_lt() {
+            merged.changed = true;
             self.stamp = other.stamp;
             self.body = other.body.clone();
             self.expires_at_ms = other.expires_at_ms;
-            self.expiry_stamp.clone_from(&other.expiry_stamp);
+            self.expiry_register.clone_from(&other.expiry_register);
         }
         merged
     }
@@ -150,7 +153,7 @@ impl Lattice for Entry {
             (Some(ours), Some(theirs)) => ours.equivalent(theirs),
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
-        contents && self.order(other).is_eq()
+        contents && self.order(other).is_eq() && self.expiry_register == other.expiry_register
     }
 }
 

@@ -278,3 +278,69 @@ fn contributions_that_lost_to_another_type_are_reported_once() {
         assert_eq!(Entry::merge(&mut entry, &more).conflicts, 1);
     }
 }
+
+fn ends(entry: &Entry) -> Option<u64> {
+    entry.expiry().at_ms
+}
+
+#[test]
+fn policies_have_names() {
+    for (policy, name) in [
+        (ExpiryPolicy::LastWriter, "last-writer"),
+        (ExpiryPolicy::Longest, "longest"),
+        (ExpiryPolicy::Shortest, "shortest"),
+    ] {
+        assert_eq!((policy.to_string().as_str(), name.parse()), (name, Ok(policy)));
+    }
+    assert_eq!(ExpiryPolicy::default(), ExpiryPolicy::LastWriter);
+    assert!("longer".parse::<ExpiryPolicy>().unwrap_err().to_string().contains("longest"));
+}
+
+#[test]
+fn a_policy_decides_between_concurrent_ends_alone() {
+    use ExpiryPolicy::{LastWriter, Longest, Shortest};
+    let first = Entry::value(Bytes::from_static(b"v"), Some(1_000), stamp(1, 1, 1), None);
+    let set = |over: &Entry, policy, at_ms, at| {
+        let mut entry = over.clone();
+        assert!(entry.set_expiry_by(policy, at_ms, at));
+        entry
+    };
+    for (policy, expected) in [(LastWriter, 400), (Longest, 900), (Shortest, 200)] {
+        let three =
+            [(900, 2), (200, 3), (400, 4)].map(|(at_ms, n)| set(&first, policy, Some(at_ms), stamp(n, n, 1)));
+        let all = merged(&merged(&three[0], &three[1]), &three[2]);
+        assert_eq!(all, merged(&three[2], &merged(&three[1], &three[0])));
+        assert_eq!(ends(&all), Some(expected), "the value's own end was seen by all: {policy}");
+        assert_eq!(ends(&merged(&all, &first)), Some(expected));
+        // Whoever has seen them replaces them, whatever the policies.
+        for later in [LastWriter, Longest, Shortest] {
+            let later = set(&all, later, Some(500), stamp(9, 1, 2));
+            assert_eq!(ends(&later), Some(500));
+            for old in &three {
+                assert_eq!(merged(old, &later), later);
+                assert_eq!(merged(&later, old), later);
+            }
+        }
+    }
+    let stays =
+        merged(&set(&first, Longest, None, stamp(2, 2, 1)), &set(&first, Longest, Some(9), stamp(3, 3, 1)));
+    assert_eq!(ends(&stays), None, "to stay is the longest");
+}
+
+/// The value must not be dropped with the end that took effect: it may come back by two who dropped it.
+#[test]
+fn an_end_that_did_not_hold_after_all_brings_its_value_back() {
+    let first = Entry::value(Bytes::from_static(b"v"), None, stamp(1, 1, 1), None);
+    let (mut short, mut long) = (first.clone(), first);
+    assert!(short.set_expiry_by(ExpiryPolicy::Longest, Some(100), stamp(2, 2, 1)));
+    assert!(long.set_expiry_by(ExpiryPolicy::Longest, Some(500), stamp(3, 3, 1)));
+    assert!(short.expire(100) && short.live_value(100).is_none());
+    let both = merged(&short, &long);
+    assert_eq!(both.live_value(100), Some("v".into()));
+    assert_eq!(both, merged(&long, &short));
+    let mut gone = both.clone();
+    assert!(gone.expire(500));
+    assert_eq!(gone.version(), both.version());
+    assert_eq!(merged(&gone, &both), gone);
+    assert_eq!(merged(&short, &gone).body(), &Body::Expired);
+}

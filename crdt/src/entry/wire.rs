@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, ENTRY_DOTS_LIMIT, Entry, NEVER};
+use super::{Body, ENTRY_DOTS_LIMIT, Entry, ExpiryRegister, NEVER};
 use crate::{Contents, Kind, Stamp, VersionVector};
 
 #[derive(Serialize, Deserialize)]
@@ -15,8 +15,8 @@ pub(super) struct WireEntry {
     others: VersionVector,
     body: Body,
     expires_at_ms: Option<u64>,
-    /// Only where it is not the value's.
-    expiry_stamp: Option<Stamp>,
+    /// Only where it is not the value's own.
+    expiry_register: Option<Box<ExpiryRegister>>,
     contents: Option<Box<Contents>>,
 }
 
@@ -27,7 +27,7 @@ pub(super) enum MalformedEntry {
     NoWrite,
     #[error("entry names its own writer twice")]
     WriterTwice,
-    #[error("entry has an expiry that is not newer than its value")]
+    #[error("entry has an expiry that is not newer than its value, or several that contradict it")]
     ExpiryOutOfOrder,
     #[error("entry without a value has an expiry, or one that expired has none")]
     ExpiryMisplaced,
@@ -41,8 +41,8 @@ impl From<Entry> for WireEntry {
             stamp: entry.stamp,
             others: entry.seen.without(entry.stamp.dot()),
             expires_at_ms: entry.expiry().at_ms,
-            expiry_stamp: entry.expiry_stamp.as_deref().copied(),
             body: entry.body,
+            expiry_register: entry.expiry_register,
             contents: entry.contents,
         }
     }
@@ -54,17 +54,14 @@ impl TryFrom<WireEntry> for Entry {
     fn try_from(wire: WireEntry) -> Result<Self, MalformedEntry> {
         let stamp = wire.stamp;
         let expires_at_ms = wire.expires_at_ms.unwrap_or(NEVER);
-        let expiry_changed = wire.expiry_stamp.is_some();
+        let expiry_changed = wire.expiry_register.is_some();
         // What is contributed to nothing has no write below it.
         let of_nothing = stamp == Stamp::ZERO && wire.contents.is_some();
-        if stamp.seq == 0 && !of_nothing || wire.expiry_stamp.is_some_and(|expiry| expiry.seq == 0) {
+        if stamp.seq == 0 && !of_nothing {
             return Err(MalformedEntry::NoWrite);
         }
         if wire.others.iter().any(|dot| dot.actor == stamp.actor && dot.seq <= stamp.seq) {
             return Err(MalformedEntry::WriterTwice);
-        }
-        if wire.expiry_stamp.is_some_and(|expiry| expiry <= stamp) {
-            return Err(MalformedEntry::ExpiryOutOfOrder);
         }
         let misplaced = match wire.body {
             Body::Value(_) => of_nothing,
@@ -82,13 +79,14 @@ impl TryFrom<WireEntry> for Entry {
         let mut seen = VersionVector::from(stamp.dot());
         seen.join(&wire.others);
         seen.prune(ENTRY_DOTS_LIMIT);
-        Ok(Self {
+        let entry = Self {
             stamp,
             seen,
             body: wire.body,
             expires_at_ms,
-            expiry_stamp: wire.expiry_stamp.map(Box::new),
+            expiry_register: wire.expiry_register,
             contents: wire.contents,
-        })
+        };
+        if entry.expiry_is_well_formed() { Ok(entry) } else { Err(MalformedEntry::ExpiryOutOfOrder) }
     }
 }

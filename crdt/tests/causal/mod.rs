@@ -14,8 +14,8 @@ use oracle::{Change, Element, Ids, Op, Seen, What, score, seen, text};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rumour_crdt::{
-    ActorId, Amount, Body, Contents, Data, Dot, Entry, Fields, Kind, Lattice, Merged, Minter, Origin,
-    Payload, Stamp,
+    ActorId, Amount, Body, Contents, Data, Dot, Entry, ExpiryPolicy, Fields, Kind, Lattice, Merged, Minter,
+    Origin, Payload, Stamp,
 };
 
 /// What is contributed.
@@ -61,6 +61,7 @@ pub(crate) enum Step {
     SetExpiry {
         at: usize,
         ttl_ms: Option<u16>,
+        policy: ExpiryPolicy,
     },
     /// What is due by the replica's clock goes, elements included.
     Drop {
@@ -119,12 +120,17 @@ pub(crate) fn steps(kinds: &'static [Kind]) -> impl Strategy<Value = (usize, Vec
         5 => name().prop_map(|name| Action::Remove { name }),
         1 => (name(), ttl_ms(300)).prop_map(|(name, ttl_ms)| Action::Expire { name, ttl_ms }),
     ];
+    let policy = prop_oneof![
+        2 => Just(ExpiryPolicy::LastWriter),
+        1 => Just(ExpiryPolicy::Longest),
+        1 => Just(ExpiryPolicy::Shortest),
+    ];
     let step = prop_oneof![
         16 => (at(), prop::sample::select(kinds), action)
             .prop_map(|(at, kind, action)| Step::Contribute { at, kind, action }),
         1 => (at(), any::<i8>(), ttl_ms(200)).prop_map(|(at, value, ttl_ms)| Step::Set { at, value, ttl_ms }),
         1 => at().prop_map(|at| Step::Delete { at }),
-        3 => (at(), ttl_ms(300)).prop_map(|(at, ttl_ms)| Step::SetExpiry { at, ttl_ms }),
+        3 => (at(), ttl_ms(300), policy).prop_map(|(at, ttl_ms, policy)| Step::SetExpiry { at, ttl_ms, policy }),
         3 => at().prop_map(|at| Step::Drop { at }),
         7 => (at(), at()).prop_map(|(from, to)| Step::Send { from, to }),
         8 => (any::<Index>(), at()).prop_map(|(message, to)| Step::Deliver { message, to }),
@@ -227,7 +233,7 @@ impl World {
                 self.write(at % count, Some(Bytes::from(value.to_string())), ttl_ms);
             }
             Step::Delete { at } => self.write(at % count, None, None),
-            Step::SetExpiry { at, ttl_ms } => self.set_expiry(at % count, ttl_ms),
+            Step::SetExpiry { at, ttl_ms, policy } => self.set_expiry(at % count, ttl_ms, policy),
             Step::Drop { at } => {
                 self.drop_due(at % count);
             }
@@ -363,17 +369,18 @@ impl World {
         self.send_whole(at);
     }
 
-    fn set_expiry(&mut self, at: usize, ttl_ms: Option<u16>) {
+    fn set_expiry(&mut self, at: usize, ttl_ms: Option<u16>, policy: ExpiryPolicy) {
         self.drop_due(at);
         let at_ms = ttl_ms.map(|ttl_ms| self.wall_ms(at) + u64::from(ttl_ms));
         let Some(mut state) = self.replicas[at].state.clone() else { return };
         let now = seen(&self.log, &state.ids);
         let stamp = self.mint(at, state.entry.newest());
-        assert_eq!(state.entry.set_expiry(at_ms, stamp), now.is_visible());
+        assert_eq!(state.entry.set_expiry_by(policy, at_ms, stamp), now.is_visible());
         if !now.is_visible() {
             return;
         }
-        let what = What::Expiry { at_ms, kind: now.kind };
+        let known = self.header(&state.ids);
+        let what = What::Expiry { at_ms, kind: now.kind, policy, known };
         let id = self.record(Op { epoch: now.epoch, stamp, what });
         state.ids.insert(id);
         self.store(at, state);
@@ -466,7 +473,9 @@ impl World {
             assert_eq!(entry.stamp(), old.stamp());
             if let Some(stamp) = minted {
                 assert!(!before.is_visible() && before.at_ms.is_some());
-                let what = What::Expiry { at_ms: None, kind: Some(kind) };
+                let known = self.header(&ids);
+                let policy = ExpiryPolicy::LastWriter;
+                let what = What::Expiry { at_ms: None, kind: Some(kind), policy, known };
                 let id = self.record(Op { epoch: before.epoch, stamp, what });
                 ids.insert(id);
                 self.count("ends of emptied collections lifted", true);
@@ -729,6 +738,7 @@ impl World {
         state.known.join(&ids);
         let now = seen(&self.log, &state.ids);
         now.assert_is(&state.entry);
+        self.count("rival ends", now.rivals > 1);
         self.count(
             "elements with concurrent puts",
             now.elements.values().any(|element| element.puts.len() > 1),
@@ -739,6 +749,14 @@ impl World {
         );
         self.replicas[at].state = Some(state.clone());
         self.states.push(state);
+    }
+
+    /// Whether ends were set under other policies than the last writer's.
+    pub(crate) fn has_rivals(&self, ids: &Ids) -> bool {
+        ids.iter().any(|id| match self.log[id].what {
+            What::Expiry { policy, .. } => policy != ExpiryPolicy::LastWriter,
+            _ => false,
+        })
     }
 
     /// What a state that has received these operations holds.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rumour_crdt::{Body, Contents, Counter, Data, Entry, Field, Fields, Kind, Payload, Score, Stamp, Sum};
+use rumour_crdt::{
+    Body, Contents, Counter, Data, Entry, ExpiryPolicy, Field, Fields, Kind, Payload, Score, Stamp, Sum,
+};
 
 /// A set of operations, by their place in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +60,8 @@ pub(crate) struct Op {
 pub(crate) enum What {
     /// Replaces the whole key; `None` deletes it.
     Write { body: Option<Bytes>, at_ms: Option<u64> },
-    /// Changes the end of the key, which then held contributions of that type.
-    Expiry { at_ms: Option<u64>, kind: Option<Kind> },
+    /// Changes the end of the key, which then held contributions of that type. `known` are the changes that it replaces.
+    Expiry { at_ms: Option<u64>, kind: Option<Kind>, policy: ExpiryPolicy, known: Ids },
     /// The end that this write set took effect.
     Expired { by: Stamp },
     /// Contributes to the type.
@@ -96,6 +98,8 @@ pub(crate) struct Seen {
     pub(crate) body: Body,
     pub(crate) at_ms: Option<u64>,
     pub(crate) expiry_stamp: Stamp,
+    /// How many ends were set concurrently, not counting all but one of last writers.
+    pub(crate) rivals: usize,
     pub(crate) kind: Option<Kind>,
     pub(crate) elements: BTreeMap<u8, Element>,
 }
@@ -138,12 +142,42 @@ pub(crate) fn seen(log: &[Op], ids: &Ids) -> Seen {
             at_ms = *first;
         }
     }
-    for (_, op) in ops() {
-        if let What::Expiry { at_ms: changed, .. } = &op.what
-            && op.stamp > expiry_stamp
-        {
-            (at_ms, expiry_stamp) = (*changed, op.stamp);
-        }
+    // The last writer's end, if none replaced it that was set under another policy; and those that none replaced.
+    let ends = || {
+        ops().filter_map(|(id, op)| match &op.what {
+            What::Expiry { at_ms, policy, known, .. } => Some((id, op.stamp, *at_ms, *policy, known)),
+            _ => None,
+        })
+    };
+    let is_last = |policy: &ExpiryPolicy| *policy == ExpiryPolicy::LastWriter;
+    let last = ends().filter(|(.., policy, _)| is_last(policy)).max_by_key(|(_, stamp, ..)| *stamp);
+    if let Some((_, stamp, changed, ..)) = last {
+        (at_ms, expiry_stamp) = (changed, stamp);
+    }
+    let replaced_last = |(_, _, _, policy, known): &(usize, Stamp, Option<u64>, ExpiryPolicy, &Ids)| {
+        !is_last(policy) && last.is_none_or(|(id, ..)| known.contains(id))
+    };
+    let others = ends()
+        .filter(|(id, _, _, policy, _)| !is_last(policy) && !ends().any(|(.., known)| known.contains(*id)));
+    let mut candidates: Vec<_> = others.map(|(_, stamp, at_ms, policy, _)| (stamp, at_ms, policy)).collect();
+    if !ends().any(|end| replaced_last(&end)) {
+        candidates.push((expiry_stamp, at_ms, ExpiryPolicy::LastWriter));
+    }
+    let length = |at_ms: Option<u64>| at_ms.unwrap_or(u64::MAX);
+    candidates.sort_by_key(|(stamp, ..)| *stamp);
+    let rivals = candidates.len();
+    let end = match candidates
+        .iter()
+        .map(|(.., policy)| *policy)
+        .max()
+        .expect("the highest was replaced by none")
+    {
+        ExpiryPolicy::LastWriter => candidates.last(),
+        ExpiryPolicy::Longest => candidates.iter().max_by_key(|(_, at_ms, _)| length(*at_ms)),
+        ExpiryPolicy::Shortest => candidates.iter().rev().min_by_key(|(_, at_ms, _)| length(*at_ms)),
+    };
+    if let Some((stamp, end, _)) = end {
+        (at_ms, expiry_stamp) = (*end, *stamp);
     }
     let expired = ops().any(|(_, op)| matches!(&op.what, What::Expired { by } if *by == expiry_stamp));
     let kind_of = |what: &What| match what {
@@ -190,7 +224,7 @@ pub(crate) fn seen(log: &[Op], ids: &Ids) -> Seen {
         Some(value) => Body::Value(value),
         None => Body::Tombstone,
     };
-    Seen { epoch, body, at_ms, expiry_stamp, kind, elements }
+    Seen { epoch, body, at_ms, expiry_stamp, rivals, kind, elements }
 }
 
 impl Seen {
