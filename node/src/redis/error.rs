@@ -70,6 +70,34 @@ pub(super) enum CommandError {
     OutOfRange,
     #[error("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX)]
     NotA64BitCount,
+    #[error("ERR value is out of range, must be positive")]
+    NotPositive,
+    #[error("ERR numkeys should be greater than 0")]
+    NumkeysNotPositive,
+    #[error("ERR Number of keys can't be greater than number of args")]
+    NumkeysTooMany,
+    #[error("ERR at least 1 input key is needed for '{command}' command")]
+    NoInputKey { command: &'static str },
+    #[error("ERR LIMIT can't be negative")]
+    NegativeLimit,
+    #[error("ERR weight value is not a float")]
+    WeightNotAFloat,
+    #[error("ERR min or max is not a float")]
+    ScoreRange,
+    #[error("ERR min or max not valid string range item")]
+    NameRange,
+    #[error("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")]
+    LimitByRank,
+    #[error("ERR syntax error, WITHSCORES not supported in combination with BYLEX")]
+    ScoresByName,
+    #[error("ERR XX and NX options at the same time are not compatible")]
+    AddNxWithXx,
+    #[error("ERR GT, LT, and/or NX options at the same time are not compatible")]
+    AddGtLtNx,
+    #[error("ERR INCR option supports a single increment-element pair")]
+    AddIncrOfSeveral,
+    #[error("ERR resulting score is not a number (NaN)")]
+    ScoreNaN,
     #[error("ERR offset is out of range")]
     OffsetRange,
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]

@@ -102,7 +102,7 @@ impl<'a> Args<'a> {
     }
 
     /// The arguments from a place on.
-    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;
         (index..args.len()).map(move |index| args.at(index))
     }

@@ -5,6 +5,8 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::number::format_f64;
+
 /// Longest reply to one command, in bytes. Only reads of very many or very large values can reach it.
 pub(super) const REPLY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -96,6 +98,26 @@ impl<'a> Reply<'a> {
     /// A number of things: saturates where `i64` ends.
     pub(super) fn count(&mut self, value: usize) {
         self.integer(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn double(&mut self, value: f64) {
+        let digits = format_f64(value);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits),
+            Protocol::Resp3 => {
+                self.out.put_u8(b',');
+                self.out.put_slice(digits.as_bytes());
+                self.end_line();
+            }
+        }
+    }
+
+    /// The number, or null.
+    pub(super) fn double_or_null(&mut self, value: Option<f64>) {
+        match value {
+            Some(value) => self.double(value),
+            None => self.null(),
+        }
     }
 
     pub(super) fn bulk(&mut self, value: impl AsRef<[u8]>) {

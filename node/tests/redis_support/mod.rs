@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test file uses a part")]
 #![allow(clippy::disallowed_methods, reason = "real time, real processes: nothing is simulated here")]
 
+pub(crate) mod beside;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -127,7 +129,7 @@ impl Reply {
         let kind = line.chars().next().expect("a type");
         let number = || line[1..].parse::<i64>().expect("a number");
         match kind {
-            '+' | '-' | '_' | ':' => Self::Line(line),
+            '+' | '-' | '_' | ':' | ',' => Self::Line(line),
             '$' | '*' if number() == -1 => Self::Line(line),
             '$' | '=' => {
                 let mut text = vec![0; usize::try_from(number()).unwrap() + 2];

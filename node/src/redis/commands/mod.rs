@@ -11,11 +11,14 @@ pub(super) mod help;
 pub(super) mod info;
 pub(super) mod introspection;
 pub(super) mod keys;
+mod numkeys;
 pub(super) mod object;
 mod random;
 pub(super) mod ranges;
 pub(super) mod scan;
 pub(super) mod server;
+pub(super) mod sets;
+pub(super) mod sorted_sets;
 pub(super) mod strings;
 pub(super) mod transactions;
 pub(super) mod transfer;
@@ -45,6 +48,11 @@ fn element_count(argument: &[u8]) -> Result<i64, CommandError> {
         i64::MIN => Err(CommandError::NotA64BitCount),
         count => Ok(count),
     }
+}
+
+/// How many elements to take away.
+fn positive_count(argument: &[u8]) -> Result<usize, CommandError> {
+    parse_i64(argument).and_then(|count| usize::try_from(count).ok()).ok_or(CommandError::NotPositive)
 }
 
 /// The name of an element that may be put.
