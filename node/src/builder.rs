@@ -7,6 +7,7 @@ use rumour_transport::{ClusterKey, ClusterName, NodeId};
 use crate::config::{Config, Credentials, Tuning};
 use crate::env::Environment;
 use crate::error::NodeError;
+use crate::namespace::{Namespace, Namespaces};
 use crate::node::Node;
 
 /// Collects a node's settings. Text is parsed when it is given and errors are reported by `start`.
@@ -20,6 +21,7 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     seeds: Vec<String>,
     tuning: Tuning,
+    namespaces: Vec<Namespace>,
     environment: Environment,
 }
 
@@ -64,6 +66,12 @@ impl NodeBuilder {
     /// A peer to begin with, `host:port`. May be called several times; it does not matter which peers are seeds.
     pub fn seed(mut self, addr: impl Into<String>) -> Self {
         self.seeds.push(addr.into());
+        self
+    }
+
+    /// Keys to be counted apart from the others. May be called several times.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespaces.push(namespace);
         self
     }
 
@@ -125,9 +133,19 @@ impl NodeBuilder {
         if self.tuning.gossip_interval.is_zero() || self.tuning.sync_interval.is_zero() {
             return Err(NodeError::Config("intervals must be longer than nothing".into()));
         }
+        Namespaces::check(&self.namespaces).map_err(NodeError::Config)?;
         let credentials = self.credentials.ok_or(NodeError::NoIdentity)?;
         let tuning = self.tuning;
-        let config = Config { name, cluster, credentials, listen, advertise, seeds: self.seeds, tuning };
+        let config = Config {
+            name,
+            cluster,
+            credentials,
+            listen,
+            advertise,
+            seeds: self.seeds,
+            tuning,
+            namespaces: self.namespaces,
+        };
         Ok((config, self.environment))
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rumour_transport::{ClusterKey, ClusterName, NodeId};
 
+use crate::namespace::Namespace;
+
 /// How a node proves that it belongs to the cluster.
 #[derive(Debug, Clone)]
 pub enum Credentials {
@@ -63,4 +65,5 @@ pub(crate) struct Config {
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
     pub(crate) tuning: Tuning,
+    pub(crate) namespaces: Vec<Namespace>,
 }

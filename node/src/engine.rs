@@ -15,9 +15,12 @@ use rumour_crdt::Entry;
 use rumour_transport::NodeId;
 
 use crate::clock::NodeClock;
+use crate::conflicts::ConflictLog;
 use crate::counters::Counters;
 use crate::error::WriteError;
+use crate::events::Events;
 use crate::membership::MemberState;
+use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::{Status, StatusSource};
 use crate::store::{Applied, Store};
@@ -43,6 +46,8 @@ pub(crate) struct EngineState {
     pub(crate) clock: NodeClock,
     pub(crate) fanout: Fanout,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conflicts: ConflictLog,
+    pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) phase: Phase,
     pub(crate) status: StatusSource,
 }
@@ -176,8 +181,9 @@ impl Engine {
     pub fn write<R>(&self, key: &[u8], write: impl FnOnce(&mut Writer<'_>) -> R) -> Result<R, WriteError> {
         self.check_key(key)?;
         let now_ms = self.now_ms();
+        let expiry = self.inner.namespaces.expiry(key);
         let (reply, change) = self.inner.store.modify(key, now_ms, |state| {
-            let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, now_ms);
+            let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, expiry, now_ms);
             let reply = write(&mut writer);
             (reply, writer.finish())
         });
@@ -322,6 +328,12 @@ impl Engine {
         self.inner.status.read(&self.inner)
     }
 
+    /// What happens in the cluster from now on, as this node sees it.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.inner.conflicts.events()
+    }
+
     /// Has a door add its part to every status from now on; `read` must be quick and must not read the status itself.
     pub fn extend_status(&self, read: impl Fn(&mut Status) + Send + 'static) {
         self.inner.status.register(read);
@@ -381,10 +393,9 @@ impl EngineState {
             return None;
         }
         let applied = self.store.apply(key, entry, self.clock.due_ms());
-        if let Applied::Merged(merged) = &applied
-            && merged.conflicts > 0
-        {
+        if let Applied::Merged(merged) = &applied {
             self.counters.conflicts.add(merged.conflicts as u64);
+            self.conflicts.record(key, merged);
         }
         Some(applied)
     }

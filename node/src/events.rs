@@ -1,8 +1,11 @@
 //! What happens in a cluster, as a bounded stream.
 
+use std::sync::Arc;
+
 use rumour_transport::NodeId;
 use tokio::sync::broadcast;
 
+use crate::conflicts::ConflictReport;
 use crate::membership::MemberState;
 
 /// Events kept for a reader that is behind.
@@ -48,6 +51,8 @@ pub enum Event {
         /// Its name.
         node: NodeId,
     },
+    /// Concurrent writes met on this node and one lost.
+    Conflict(Arc<ConflictReport>),
     /// The reader was too slow, and this many events were dropped.
     Lagged(u64),
 }

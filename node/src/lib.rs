@@ -33,6 +33,7 @@ mod builder;
 mod cache;
 mod clock;
 mod config;
+mod conflicts;
 mod counters;
 mod engine;
 mod env;
@@ -40,6 +41,7 @@ mod error;
 mod events;
 mod membership;
 mod message;
+mod namespace;
 mod node;
 #[cfg(feature = "redis")]
 pub mod redis;
@@ -53,6 +55,7 @@ mod sync;
 pub use builder::NodeBuilder;
 pub use cache::{Cache, Set};
 pub use config::{Credentials, Tuning};
+pub use conflicts::{ConflictReport, ConflictSide};
 pub use engine::{
     Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl,
     VALUE_BYTES_LIMIT, Version, View, Writer,
@@ -61,8 +64,9 @@ pub use env::{Environment, Observer, SystemClock, WallClock};
 pub use error::{NodeError, WriteError};
 pub use events::{Event, Events};
 pub use membership::{Member, MemberState};
+pub use namespace::{DEFAULT_NAMESPACE, Namespace};
 pub use node::Node;
-pub use rumour_crdt::{Amount, Field, FieldName, Fields, Kind, Score};
+pub use rumour_crdt::{Amount, ExpiryPolicy, Field, FieldName, Fields, Kind, Score, Stamp, Written};
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
 pub use status::{ClockStatus, MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};

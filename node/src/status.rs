@@ -38,6 +38,8 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Concurrent writes that this node saw lose.
     pub conflicts: u64,
+    /// The same by namespace; those without any are left out.
+    pub conflicts_by_namespace: BTreeMap<String, u64>,
     /// What was turned away, by reason.
     pub refused: BTreeMap<String, u64>,
 }
@@ -165,6 +167,7 @@ impl StatusSource {
                 fault: engine.clock.check().err().map(|error| error.to_string()),
             },
             conflicts: counters.conflicts.get(),
+            conflicts_by_namespace: engine.conflicts.counts(),
             refused: BTreeMap::from([
                 ("clock_fault_writes".to_owned(), counters.refused_clock.get()),
                 ("future_stamps".to_owned(), counters.refused_future.get()),

@@ -31,6 +31,11 @@ struct Of {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InNamespace {
+    namespace: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: String,
 }
@@ -60,7 +65,6 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         status.sync.entries_received,
     );
     counter("sync_entries_sent", "Entries that sync sent", status.sync.entries_sent);
-    counter("conflicts", "Concurrent writes of which one lost", status.conflicts);
 
     let mut gauge = |name: &str, help: &str, value: u64| {
         let metric: Gauge<u64, AtomicU64> = Gauge::default();
@@ -93,6 +97,12 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         members.get_or_create(&State { state: state.to_string() }).set(count as u64);
     }
     registry.register("members", "Members by state, this node included", members);
+
+    let conflicts = Family::<InNamespace, Counter>::default();
+    for (namespace, count) in &status.conflicts_by_namespace {
+        conflicts.get_or_create(&InNamespace { namespace: namespace.clone() }).inc_by(*count);
+    }
+    registry.register("conflicts", "Concurrent writes of which one lost, by namespace", conflicts);
 
     let refused = Family::<Reason, Counter>::default();
     for (reason, count) in &status.refused {

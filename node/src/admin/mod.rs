@@ -2,6 +2,7 @@
 //!
 //! It reads and never writes. Keep it on loopback or on a network of your own: it is not encrypted.
 
+mod conflicts;
 mod metrics;
 
 use std::future::IntoFuture;
@@ -73,6 +74,7 @@ fn routes(engine: Engine) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/members", get(members))
+        .route("/api/v1/conflicts", get(conflicts::conflicts))
         .with_state(engine)
 }
 

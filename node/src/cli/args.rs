@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Ask a running node how it and its cluster are
     Status(StatusArgs),
+    /// Ask a running node which concurrent writes lost
+    Conflicts(ConflictsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +78,9 @@ pub(crate) struct RunArgs {
     /// Write log lines as JSON
     #[arg(long, env = "RUMOUR_LOG_JSON")]
     pub(crate) log_json: bool,
+    /// Namespaces; only the configuration file has them
+    #[arg(skip)]
+    pub(crate) namespaces: Vec<rumour::Namespace>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +91,19 @@ pub(crate) struct DemoArgs {
     /// Node i, counted from 0, has its peer port at this plus 10 i, Redis one above and admin two above
     #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1024..))]
     pub(crate) base_port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConflictsArgs {
+    /// The node's admin door
+    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
+    pub(crate) admin: String,
+    /// Print each conflict as it happens, with both values, until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print JSON; with --follow one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

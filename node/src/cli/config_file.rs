@@ -26,6 +26,7 @@ struct ConfigFile {
     cert_key_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     log_json: Option<bool>,
+    namespaces: Option<Vec<rumour::Namespace>>,
 }
 
 /// Fills in from the file what neither flags nor environment gave.
@@ -61,6 +62,7 @@ fn merge(args: RunArgs, text: &str, path: &Path) -> Result<RunArgs, Failure> {
         cert_file: args.cert_file.or(file.cert_file),
         cert_key_file: args.cert_key_file.or(file.cert_key_file),
         ca_file: args.ca_file.or(file.ca_file),
+        namespaces: file.namespaces.unwrap_or_default(),
         log_json: args.log_json || file.log_json.unwrap_or(false),
     })
 }

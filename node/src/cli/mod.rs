@@ -2,6 +2,7 @@
 
 mod args;
 mod config_file;
+mod conflicts;
 mod demo;
 mod keygen;
 mod run;
@@ -52,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Keygen(args) => keygen::keygen(&args),
         Command::Status(args) => status::status(&args),
+        Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::demo(&args),
     };

@@ -62,6 +62,7 @@ fn builder(args: &RunArgs) -> Result<NodeBuilder, Failure> {
     if let Some(advertise) = &args.advertise {
         node = node.advertise(advertise);
     }
+    node = args.namespaces.iter().cloned().fold(node, NodeBuilder::namespace);
     Ok(args.seeds.iter().fold(node, NodeBuilder::seed))
 }
 

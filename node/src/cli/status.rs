@@ -19,7 +19,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fetch(admin: &str) -> Result<Status, Failure> {
+pub(super) fn fetch(admin: &str) -> Result<Status, Failure> {
     let url = format!("{}/api/v1/status", admin.trim_end_matches('/'));
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
     match agent.get(&url).call() {
@@ -27,12 +27,19 @@ fn fetch(admin: &str) -> Result<Status, Failure> {
             .body_mut()
             .read_json()
             .map_err(|error| Failure::failed(format!("{url} does not answer like a rumour node: {error}"))),
-        Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
-            Err(Failure::usage(format!("--admin {admin:?}: {error}; it looks like http://127.0.0.1:7480")))
+        Err(error) => Err(failed_call(admin, &url, &error)),
+    }
+}
+
+/// Why a call to an admin door failed, and what to do about it.
+pub(super) fn failed_call(admin: &str, url: &str, error: &ureq::Error) -> Failure {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Failure::usage(format!("--admin {admin:?}: {error}; it looks like http://127.0.0.1:7480"))
         }
-        Err(error) => Err(Failure::failed(format!(
+        _ => Failure::failed(format!(
             "no answer from {url}: {error}; is the node running, and is this its admin address?"
-        ))),
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changing a key in one step.
 
 use bytes::Bytes;
-use rumour_crdt::{Amount, Contents, Data, Entry, Kind, Lattice, Stamp};
+use rumour_crdt::{Amount, Contents, Data, Entry, ExpiryPolicy, Kind, Lattice, Stamp};
 
 use super::elements::{Elements, Projection, origin};
 use super::{SetExpiry, View};
@@ -18,6 +18,8 @@ pub struct Writer<'a> {
     clock: &'a NodeClock,
     now_ms: u64,
     store: &'a Store,
+    /// How concurrent ends of the key are settled.
+    expiry: ExpiryPolicy,
     /// Whether the key was replaced: peers need all of it.
     whole: bool,
     /// The contributions made.
@@ -29,12 +31,13 @@ impl<'a> Writer<'a> {
         state: &'a mut Option<Entry>,
         clock: &'a NodeClock,
         store: &'a Store,
+        expiry: ExpiryPolicy,
         now_ms: u64,
     ) -> Self {
         if let Some(entry) = state {
             entry.purge(now_ms);
         }
-        Self { state, clock, store, now_ms, whole: false, delta: None }
+        Self { state, clock, store, expiry, now_ms, whole: false, delta: None }
     }
 
     /// What peers have to be sent; `None` if nothing changed.
@@ -118,7 +121,7 @@ impl<'a> Writer<'a> {
             return false;
         }
         let contributed = entry.contents().is_some();
-        let changed = entry.set_expiry(at_ms, stamp);
+        let changed = entry.set_expiry_by(self.expiry, at_ms, stamp);
         if changed && contributed {
             self.delta.get_or_insert_with(|| Contents::delta(kind));
         } else {

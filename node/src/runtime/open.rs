@@ -18,12 +18,14 @@ use super::sync::SESSIONS_LIMIT;
 use super::{Outcome, Runtime, Seed, SyncState};
 use crate::clock::NodeClock;
 use crate::config::{Config, Credentials};
+use crate::conflicts::ConflictLog;
 use crate::counters::Counters;
 use crate::engine::{EngineState, Phase};
 use crate::env::Environment;
 use crate::error::NodeError;
-use crate::events::EVENTS_LIMIT;
+use crate::events::{EVENTS_LIMIT, Event};
 use crate::membership::{GossipTransport, Joining, Reported, SendGossip, View, facts, gossip_config};
+use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
 use crate::store::Store;
@@ -55,7 +57,8 @@ impl Runtime {
         let me = transport.info().clone();
         let (gossip_in, gossip_out) = mpsc::channel(GOSSIP_INBOX_LIMIT);
         let (sync_kicks, kicked) = mpsc::channel(SYNC_KICKS_LIMIT);
-        let engine = engine(&config, &environment, digest_key, incarnation);
+        let events = broadcast::channel(EVENTS_LIMIT).0;
+        let engine = engine(&config, &environment, digest_key, incarnation, events.clone());
         let now = Instant::now();
         let seeds: Vec<Seed> = config.seeds.iter().map(|text| Seed::new(text)).collect();
         let runtime = Arc::new(Self {
@@ -75,7 +78,7 @@ impl Runtime {
             sync_kicks,
             sync_turns: Semaphore::new(SESSIONS_LIMIT),
             rng: Mutex::new(rng),
-            events: broadcast::channel(EVENTS_LIMIT).0,
+            events,
             outcome: watch::channel(Outcome::Joining).0,
             progress: Notify::new(),
             started: now,
@@ -125,10 +128,16 @@ fn engine(
     environment: &Environment,
     digest_key: DigestKey,
     incarnation: u64,
+    events: broadcast::Sender<Event>,
 ) -> Arc<EngineState> {
     let counters = Arc::new(Counters::default());
     let max_skew_ms = u64::try_from(config.tuning.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+    let namespaces = Arc::new(Namespaces::new(&config.namespaces));
+    let conflicts = ConflictLog::new(namespaces.clone(), events);
+    conflicts.name_writer(ActorId::new(incarnation), &config.name);
     Arc::new(EngineState {
+        conflicts,
+        namespaces,
         node: config.name.clone(),
         store: Store::new(config.name.clone(), digest_key, environment.observer.clone()),
         clock: NodeClock::new(environment.wall.clone(), ActorId::new(incarnation), max_skew_ms),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::seq::IteratorRandom;
+use rumour_crdt::ActorId;
 use rumour_transport::{DialError, NodeId, Peer, PeerInfo, Refusal, Transport, codec};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -178,6 +179,7 @@ impl Runtime {
     pub(super) fn peer_connected(self: &Arc<Self>, peer: &Peer) {
         let info = peer.info();
         tracing::info!(peer = %info.node, addr = %info.addr, "connected");
+        self.engine.conflicts.name_writer(ActorId::new(info.incarnation), &info.node);
         let events = self.view.lock().connected(info, Instant::now());
         self.view_changed(events);
         if let Some(gossip) = self.gossip.get() {

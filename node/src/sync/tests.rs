@@ -5,9 +5,11 @@ use rumour_crdt::{ActorId, DigestKey};
 
 use super::*;
 use crate::clock::NodeClock;
+use crate::conflicts::ConflictLog;
 use crate::engine::{Engine, EngineState, Phase, SetOptions};
 use crate::env::WallClock;
 use crate::message::{SyncReply, SyncRequest};
+use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
 use crate::store::Store;
@@ -27,7 +29,11 @@ const WRITTEN_MS: u64 = 1_000_000;
 fn node(actor: u64, now_ms: u64) -> Arc<EngineState> {
     let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
     let counters = Arc::default();
+    let namespaces = Arc::new(Namespaces::new(&[]));
+    let conflicts = ConflictLog::new(namespaces.clone(), tokio::sync::broadcast::channel(1).0);
     let state = EngineState {
+        conflicts,
+        namespaces,
         node: name.clone(),
         store: Store::new(name, DigestKey::new(&[7; 32]), None),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),

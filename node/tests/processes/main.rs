@@ -8,6 +8,7 @@
 mod admin;
 mod authority;
 mod cluster;
+mod conflicts;
 mod demo;
 mod names;
 mod replication;

@@ -1,0 +1,84 @@
+//! `rumour conflicts`: what lost, told with both values.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{PATIENCE, Reply, TempDir, cluster, local, one_line, rumour, run, wait_for, write_keys};
+
+#[test]
+fn a_concurrent_loss_is_shown_with_both_values_and_nodes_while_one_watches() {
+    let dir = TempDir::new();
+    let nodes = cluster(&dir, 2);
+    let admin = format!("http://127.0.0.1:{}", nodes[0].spec.admin());
+    let mut watch = rumour(dir.path(), &["conflicts", "--follow", "--json", "--admin", &admin])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let lines = BufReader::new(watch.stdout.take().expect("its output is piped")).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            // The test may have seen enough.
+            let _ = tell.send(line);
+        }
+    });
+    let line = wait_for("a conflict", PATIENCE, || {
+        std::thread::scope(|threads| {
+            for node in &nodes {
+                threads.spawn(|| write_keys(local(node.spec.redis()), 0..2_000, &node.spec.name));
+            }
+        });
+        told.try_recv().map_err(|error| error.to_string())
+    });
+    watch.kill().expect("it runs");
+    watch.wait().expect("it ends");
+    reader.join().expect("it reads to the end");
+    let report: Value = serde_json::from_str(&line).expect("one JSON object a line");
+    assert_eq!(report["namespace"], "default");
+    let mut names: Vec<_> =
+        ["losing", "winning"].iter().filter_map(|side| report[side]["node"].as_str()).collect();
+    names.sort_unstable();
+    let mut expected: Vec<_> = nodes.iter().map(|node| node.spec.name.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected, "{report}");
+    for side in ["losing", "winning"] {
+        let value = report[side]["written"]["value"].as_str().expect("a value was written");
+        let node = report[side]["node"].as_str().expect("checked above");
+        assert!(value.contains(node), "{value} was not written at {node}");
+    }
+
+    let counted = run(dir.path(), &["conflicts", "--json", "--admin", &admin]);
+    let counted: Value = serde_json::from_slice(&counted.stdout).expect("JSON");
+    assert!(counted["default"].as_u64() > Some(0), "{counted}");
+    let status = nodes[0].status();
+    assert_eq!(status["conflicts"], counted["default"]);
+}
+
+#[test]
+fn a_dead_node_is_named_and_the_exit_code_is_1() {
+    let dir = TempDir::new();
+    for arguments in [&["conflicts"][..], &["conflicts", "--follow"]] {
+        let mut command = arguments.to_vec();
+        command.extend(["--admin", "http://127.0.0.1:9"]);
+        let line = one_line(&run(dir.path(), &command), 1);
+        assert!(line.contains("http://127.0.0.1:9/"), "{line}");
+    }
+}
+
+#[test]
+fn namespaces_come_from_the_configuration_file_and_wrong_ones_are_refused() {
+    let dir = TempDir::new();
+    let config = dir
+        .write("rumour.toml", "[[namespaces]]\nname = 'sessions'\nprefix = 'session:'\nexpiry = 'longest'\n");
+    let key = crate::support::keygen(&dir, "cluster.key");
+    let spec = crate::support::Spec::new(&dir, "a", &key).with("--config", &config.display().to_string());
+    let node = spec.serve();
+    assert_eq!(node.client().say("SET session:1 v"), Reply::ok());
+    drop(node);
+    let config = dir.write("wrong.toml", "[[namespaces]]\nname = 'a'\nprefix = 'x'\nexpiry = 'longets'\n");
+    let spec = crate::support::Spec::new(&dir, "b", &key).with("--config", &config.display().to_string());
+    let line = spec.fails(2);
+    assert!(line.contains("longets") && line.contains("longest"), "{line}");
+}
