@@ -38,6 +38,9 @@ pub struct Tuning {
     pub max_clock_skew: Duration,
     /// Keys queued for one peer at most; what is beyond is left to sync. Default 100,000.
     pub outbox_keys_limit: usize,
+    /// Tombstones and expired entries kept at most while not all members have confirmed them; beyond, the oldest go and fence
+    /// members that are away. Each takes the key, some 100 bytes and 32 more. Default 1,000,000.
+    pub tombstones_limit: usize,
     /// How long a starting node waits for its peers' clocks and for its fill before it serves anyway. Default 30 s.
     pub join_patience: Duration,
 }
@@ -50,6 +53,7 @@ impl Default for Tuning {
             sync_interval: Duration::from_secs(10),
             max_clock_skew: Duration::from_millis(500),
             outbox_keys_limit: 100_000,
+            tombstones_limit: 1_000_000,
             join_patience: Duration::from_secs(30),
         }
     }

@@ -39,6 +39,16 @@ pub(crate) struct Counters {
     pub(crate) conflicts: Counter,
     /// Entries and clocks refused for lying too far in the future.
     pub(crate) refused_future: Counter,
+    /// Dead records removed because every owner knew of them.
+    pub(crate) collected: Counter,
+    /// Dead records removed because there were too many.
+    pub(crate) collected_forced: Counter,
+    /// Entries turned away because they were seen here, dead, and removed before.
+    pub(crate) collected_again: Counter,
+    /// Records removed because a peer said that they are dead.
+    pub(crate) removed_gone: Counter,
+    /// Messages with entries that were sent too long ago.
+    pub(crate) refused_stale: Counter,
     /// Writes refused because this node's clock was wrong.
     pub(crate) refused_clock: Counter,
     /// Messages from peers that could not be understood.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rumour_crdt::Entry;
 use rumour_transport::NodeId;
 
@@ -24,6 +25,7 @@ use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::{Status, StatusSource};
 use crate::store::{Applied, Store};
+use crate::sync::Watermarks;
 pub use elements::Elements;
 pub use image::Image;
 pub use view::View;
@@ -50,6 +52,8 @@ pub(crate) struct EngineState {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) phase: Phase,
     pub(crate) status: StatusSource,
+    /// Locked while a shard is; lock no shard while it is.
+    pub(crate) watermarks: Mutex<Watermarks>,
 }
 
 /// Whether the node serves, as a number that doors can read without a lock.
@@ -303,6 +307,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Stops waiting for a member that is out of sight and will not come back, so that tombstones may go without it. Gives how
+    /// many starts of it were waited for. Should it come back after all, what it held may come back with it.
+    pub fn forget(&self, member: &NodeId) -> usize {
+        self.inner.forget_owner(member)
+    }
+
     /// The present time, milliseconds since the Unix epoch: this node's wall time, or its peers' while its own clock is
     /// faulty.
     #[must_use]
@@ -392,10 +402,15 @@ impl EngineState {
             self.counters.refused_future.add(1);
             return None;
         }
-        let applied = self.store.apply(key, entry, self.clock.due_ms());
-        if let Applied::Merged(merged) = &applied {
-            self.counters.conflicts.add(merged.conflicts as u64);
-            self.conflicts.record(key, merged);
+        let is_collected = |incoming: &Entry| self.watermarks.lock().is_collected(incoming);
+        let applied = self.store.apply(key, entry, self.clock.due_ms(), is_collected);
+        match &applied {
+            Applied::Merged(merged) => {
+                self.counters.conflicts.add(merged.conflicts as u64);
+                self.conflicts.record(key, merged);
+            }
+            Applied::Collected => self.counters.collected_again.add(1),
+            Applied::Flushed => {}
         }
         Some(applied)
     }

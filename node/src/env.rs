@@ -24,6 +24,17 @@ impl WallClock for SystemClock {
     }
 }
 
+/// Why a record was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It was dead, and every owner knows that.
+    Collected,
+    /// It was dead, and there were too many of its kind.
+    Forced,
+    /// A peer that had forced its tombstone out said that it is dead.
+    Gone,
+}
+
 /// Sees every change of a node's state as it happens, under the lock of the key's shard.
 ///
 /// Implementations must be quick and must not call back into the node.
@@ -36,6 +47,8 @@ pub trait Observer: Send + Sync + 'static {
     fn expired(&self, node: &NodeId, key: &[u8], after: &Entry);
     /// The flush watermark rose; entries stamped at or below it are gone.
     fn flushed(&self, node: &NodeId, watermark: rumour_crdt::Stamp);
+    /// A record was removed: nothing is held of its key any more.
+    fn removed(&self, node: &NodeId, key: &[u8], entry: &Entry, why: Removal);
     /// A timer of the node fired.
     fn timer(&self, node: &NodeId, name: &'static str);
 }

@@ -38,6 +38,13 @@ pub enum Event {
         /// Its name.
         node: NodeId,
     },
+    /// There were too many tombstones: the oldest went although not all members know of them.
+    TombstonesForcedOut {
+        /// How many went.
+        records: usize,
+        /// The members that have not confirmed them.
+        waiting_for: Vec<NodeId>,
+    },
     /// A member's clock, or this node's own, is off the median of the others' by more than
     /// [`max_clock_skew`](crate::Tuning::max_clock_skew): that member takes no writes until it is right.
     ClockFault {

@@ -60,7 +60,7 @@ pub use engine::{
     Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl,
     VALUE_BYTES_LIMIT, Version, View, Writer,
 };
-pub use env::{Environment, Observer, SystemClock, WallClock};
+pub use env::{Environment, Observer, Removal, SystemClock, WallClock};
 pub use error::{NodeError, WriteError};
 pub use events::{Event, Events};
 pub use membership::{Member, MemberState};
@@ -69,4 +69,6 @@ pub use node::Node;
 pub use rumour_crdt::{Amount, ExpiryPolicy, Field, FieldName, Fields, Kind, Score, Stamp, Written};
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
-pub use status::{ClockStatus, MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus};
+pub use status::{
+    ClockStatus, CollectionStatus, MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus,
+};

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use rumour_crdt::{Dot, Entry, Hlc, Stamp};
+use rumour_crdt::{ActorId, Dot, Entry, Hlc, Stamp};
 use rumour_transport::NodeId;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,31 @@ pub(crate) struct Greeting {
     pub(crate) flushed: Stamp,
     pub(crate) serving: bool,
     pub(crate) members: Vec<(NodeId, SocketAddr)>,
+    pub(crate) owners: OwnerTable,
+}
+
+/// How far every owner has come, as far as the sender knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnerTable {
+    /// All owners, the sender first.
+    pub(crate) rows: Vec<OwnerRow>,
+    /// Up to which time of its clock the sender has seen all that an incarnation held.
+    pub(crate) held: Vec<(ActorId, Hlc)>,
+    /// Owners that the receiver named and that have ended.
+    pub(crate) ended: Vec<ActorId>,
+}
+
+/// What one owner told of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnerRow {
+    pub(crate) node: NodeId,
+    pub(crate) actor: ActorId,
+    /// Its clock when it told; the later row of an owner counts. Zero if it told nothing yet.
+    pub(crate) at: Hlc,
+    /// It has seen all that every owner held when that owner's clock read this.
+    pub(crate) watermark: Hlc,
+    /// Stands for the set of owners that it knew.
+    pub(crate) owners: u64,
 }
 
 /// A node's wall clock as it is, right or wrong: the asker compares it with others.
@@ -67,24 +92,43 @@ pub(crate) struct Ack {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SyncRequest {
     /// Are we equal? `root` is the salted fingerprint of the sum of all cells.
-    Root { clock: Hlc, flushed: Stamp, salt: u64, root: u64 },
+    Root { clock: Hlc, flushed: Stamp, owners: OwnerTable, salt: u64, root: u64 },
     /// Fingerprints of the slot cells of these groups, group after group.
     Slots { salt: u64, groups: Vec<u8>, fingerprints: Vec<u64> },
     /// The versions of these slots' keys, from a position on.
     Versions { slots: Vec<u16>, from: Position },
-    /// Entries for you, and those that I want.
-    Exchange { clock: Hlc, entries: Vec<(Bytes, Entry)>, want: Vec<Position> },
+    /// Entries for you, those that I want, and those of yours that are dead.
+    Exchange { clock: Hlc, entries: Vec<(Bytes, Entry)>, want: Vec<Position>, gone: Vec<GoneItem> },
+    /// The session is over. You have seen all that I held when my clock read `until`, and by `owners` of others.
+    Done { until: Hlc, owners: OwnerTable, gone: Vec<GoneItem> },
+}
+
+/// A key whose tombstone was forced out, and the version that is dead by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GoneItem {
+    pub(crate) key: Bytes,
+    pub(crate) version: u64,
+    pub(crate) newest: Stamp,
 }
 
 /// The answer to a [`SyncRequest`] of the same name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SyncReply {
     /// `groups` has the fingerprint of every group, or is `None` when the roots are equal.
-    Root { clock: Hlc, flushed: Stamp, groups: Option<Vec<u64>> },
+    Root { clock: Hlc, flushed: Stamp, owners: OwnerTable, groups: Option<Vec<u64>> },
     /// The slots whose fingerprints differ.
     Slots { differing: Vec<u16> },
     /// The versions, in order, and where to go on when they did not all fit.
     Versions { items: Vec<VersionItem>, next: Option<Position> },
-    /// Wanted entries, as many as fit; those from `unsent` on must be asked for again.
-    Exchange { clock: Hlc, entries: Vec<(Bytes, Entry)>, answered: u32 },
+    /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
+    /// that lies too far in my future, `gone` what of yours is dead.
+    Exchange {
+        clock: Hlc,
+        entries: Vec<(Bytes, Entry)>,
+        answered: u32,
+        refused: Option<Hlc>,
+        gone: Vec<GoneItem>,
+    },
+    /// Understood.
+    Done,
 }

@@ -26,6 +26,9 @@ pub struct Status {
     pub keys: u64,
     /// Tombstones and expired entries kept.
     pub tombstones: u64,
+    /// Removing tombstones and expired entries.
+    #[serde(default)]
+    pub collection: CollectionStatus,
     /// All members, this node included, in the order of their names.
     pub members: Vec<MemberStatus>,
     /// Seeds, and how dialing them goes.
@@ -107,6 +110,26 @@ pub struct SyncStatus {
     pub last_s: Option<f64>,
 }
 
+/// Removing tombstones and expired entries, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionStatus {
+    /// What was dead by then is known to every member: milliseconds since the Unix epoch, 0 while nothing is agreed.
+    pub agreed_ms: u64,
+    /// The members that keep that from rising.
+    pub waiting_for: Vec<NodeId>,
+    /// Records removed because every member knew of them.
+    pub collected: u64,
+    /// Records removed because there were too many, although not every member knew of them.
+    pub forced: u64,
+    /// Those had died by then: milliseconds since the Unix epoch, 0 if there were none. Members that were away at that time are
+    /// told to drop what they still hold of it.
+    pub forced_ms: u64,
+    /// Entries turned away because they had been removed before.
+    pub collected_again: u64,
+    /// Entries removed because a peer said that they are dead.
+    pub gone: u64,
+}
+
 /// This node's clock beside its peers'.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStatus {
@@ -161,6 +184,7 @@ impl StatusSource {
                 entries_sent: counters.sync_entries_sent.get(),
                 last_s: None,
             },
+            collection: collection(engine),
             clock: ClockStatus {
                 off_ms: None,
                 peers: 0,
@@ -172,11 +196,25 @@ impl StatusSource {
                 ("clock_fault_writes".to_owned(), counters.refused_clock.get()),
                 ("future_stamps".to_owned(), counters.refused_future.get()),
                 ("messages".to_owned(), counters.refused_messages.get()),
+                ("stale_messages".to_owned(), counters.refused_stale.get()),
             ]),
         };
         for read in &*self.parts.lock() {
             read(&mut status);
         }
         status
+    }
+}
+
+fn collection(engine: &EngineState) -> CollectionStatus {
+    let (counters, watermarks) = (&engine.counters, engine.watermarks.lock());
+    CollectionStatus {
+        agreed_ms: watermarks.agreed().millis(),
+        waiting_for: watermarks.waiting_for(),
+        collected: counters.collected.get(),
+        forced: counters.collected_forced.get(),
+        forced_ms: watermarks.forced().millis(),
+        collected_again: counters.collected_again.get(),
+        gone: counters.removed_gone.get(),
     }
 }

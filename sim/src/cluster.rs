@@ -21,7 +21,7 @@ use rumour::{Cache, ClusterKey, Engine, Environment, Node, NodeError, Tuning, Wa
 use rumour_crdt::Stamp;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::check::{Ledger, Replica, Watch};
+use crate::check::{Ledger, Removals, Replica, Watch};
 use crate::clock::SimClock;
 use crate::net::node_address;
 use crate::runner::World;
@@ -322,6 +322,18 @@ impl Cluster {
         let members = self.shared.members.lock();
         let running = members.iter().filter_map(|member| member.running.as_ref());
         running.filter_map(|running| running.node.status().refused.get("future_stamps").copied()).sum()
+    }
+
+    /// Dead records that all nodes removed so far, past ones included.
+    pub fn removals(&self) -> Removals {
+        self.ledger().lock().removals()
+    }
+
+    /// Entries that running nodes turned away because they had removed them before.
+    pub fn collected_again(&self) -> u64 {
+        let members = self.shared.members.lock();
+        let running = members.iter().filter_map(|member| member.running.as_ref());
+        running.map(|running| running.node.status().collection.collected_again).sum()
     }
 
     pub(crate) fn ledger(&self) -> &Mutex<Ledger> {

@@ -56,4 +56,5 @@ pub mod sweep;
 pub mod trace;
 pub mod workload;
 
+pub use check::Removals;
 pub use simulation::Simulation;

@@ -52,3 +52,8 @@ fn skew() {
 fn leave() {
     assert_passes("leave");
 }
+
+#[test]
+fn deletes() {
+    assert_passes("deletes");
+}

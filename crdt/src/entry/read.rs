@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Body, Entry};
 use crate::counter::counted;
-use crate::{Data, Fields, Kind, Score};
+use crate::{ActorId, Data, Fields, Kind, Score};
 
 impl Entry {
     /// Whether there is something to see, due or not.
@@ -14,6 +14,12 @@ impl Entry {
             Body::Tombstone => self.contents.as_ref().is_some_and(|contents| !contents.is_empty()),
             Body::Expired => false,
         }
+    }
+
+    /// The incarnations whose writes it consists of, those that it replaced left out; one may come twice.
+    pub fn writers(&self) -> impl Iterator<Item = ActorId> {
+        let contributed = self.contents.iter().flat_map(|contents| contents.tops()).map(|dot| dot.actor);
+        [self.stamp.actor, self.newest().actor].into_iter().chain(contributed)
     }
 
     /// The type of what there is to see at `now_ms` (Unix milliseconds); `None` if there is nothing.

@@ -65,6 +65,15 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         status.sync.entries_received,
     );
     counter("sync_entries_sent", "Entries that sync sent", status.sync.entries_sent);
+    let collection = &status.collection;
+    counter("tombstones_collected", "Dead records removed, known to every member", collection.collected);
+    counter("tombstones_forced_out", "Dead records removed because there were too many", collection.forced);
+    counter(
+        "collected_again",
+        "Entries turned away that had been removed before",
+        collection.collected_again,
+    );
+    counter("removed_gone", "Entries removed because a peer said that they are dead", collection.gone);
 
     let mut gauge = |name: &str, help: &str, value: u64| {
         let metric: Gauge<u64, AtomicU64> = Gauge::default();
@@ -73,6 +82,16 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
     };
     gauge("keys", "Keys with a value", status.keys);
     gauge("tombstones", "Tombstones and expired entries kept", status.tombstones);
+    gauge(
+        "agreed_ms",
+        "What was dead by then is known to every member, Unix milliseconds",
+        collection.agreed_ms,
+    );
+    gauge(
+        "forced_ms",
+        "What was dead by then may have been forced out, Unix milliseconds",
+        collection.forced_ms,
+    );
     gauge("replication_queued", "Keys queued for peers and not acknowledged", replication.queued);
     gauge("ready", "1 when the node serves", u64::from(status.state == MemberState::Healthy));
 

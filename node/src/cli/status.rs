@@ -70,6 +70,11 @@ fn print(status: &Status) {
         "sync: {} sessions, {} failed, {} entries received, {} sent, last {last}",
         sync.sessions, sync.failed, sync.entries_received, sync.entries_sent
     );
+    let collection = &status.collection;
+    println!(
+        "tombstones: {} collected, {} forced out, {} came again, {} gone by a peer's word",
+        collection.collected, collection.forced, collection.collected_again, collection.gone
+    );
     match (&status.clock.fault, status.clock.off_ms) {
         (Some(fault), _) => println!("clock: {fault}"),
         (None, Some(off_ms)) => {

@@ -12,6 +12,7 @@ use super::change::Change;
 use super::fanout::PeerQueue;
 use crate::engine::EngineState;
 use crate::message::{Ack, Batch, kind};
+use crate::store::Applied;
 
 /// Batches under way and not acknowledged at most. While all are out, changes gather in the outbox.
 const BATCHES_IN_FLIGHT: usize = 8;
@@ -85,6 +86,8 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     let mut entries: Vec<(Bytes, Entry)> = Vec::new();
     let mut bytes = 0;
     let now_ms = engine.clock.due_ms();
+    // Read before the entries are, so that it does not make them look younger than they are.
+    let clock = engine.clock.send_time();
     let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key, change| {
         if let Some(entry) = to_send(engine, key, change, now_ms) {
             bytes += key.len() + entry.payload_bytes() + 64;
@@ -93,7 +96,7 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
         bytes < BATCH_BYTES_LIMIT
     })?;
     drop(outbox);
-    Some(Batch { number, clock: engine.clock.send_time(), flushed: engine.store.flushed(), entries })
+    Some(Batch { number, clock, flushed: engine.store.flushed(), entries })
 }
 
 /// What is sent of a key: `None` if a flush removed it meanwhile, as the watermark in the batch's head covers it.
@@ -170,6 +173,11 @@ pub(crate) async fn receive(
             engine.counters.refused_messages.add(1);
             error.to_string()
         })?;
+        if engine.is_stale(batch.clock) {
+            return Err(
+                "a batch that was sent too long ago: a process stalled, or the clocks differ".to_owned()
+            );
+        }
         let ack = apply(engine, batch);
         let body = codec::encode(&ack).map_err(|error| error.to_string())?;
         tx.send(kind::ACK, body).await.map_err(|error| error.to_string())?;
@@ -182,10 +190,10 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
     let mut refused = Vec::new();
     for (key, entry) in batch.entries {
         let dot = entry.newest().dot();
-        if engine.apply(&key, entry).is_some() {
-            engine.counters.replication_applied.add(1);
-        } else {
-            refused.push(dot);
+        match engine.apply(&key, entry) {
+            Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
+            Some(Applied::Collected) => {}
+            None => refused.push(dot),
         }
     }
     Ack { number: batch.number, clock: engine.clock.send_time(), refused }

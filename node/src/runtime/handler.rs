@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rumour_crdt::ActorId;
 use rumour_transport::{
     BoxFuture, FrameReceiver, FrameSender, Handler, Peer, PeerInfo, Refusal, RefusalCode, RequestRefused,
     codec,
@@ -150,7 +151,8 @@ impl Runtime {
             kind::SYNC => {
                 let request: SyncRequest = decode(body)?;
                 self.timer("sync-step");
-                encode(&respond(&self.engine, request).map_err(nonsense)?)
+                let peer = ActorId::new(from.incarnation);
+                encode(&respond(&self.engine, peer, request, Instant::now()).map_err(nonsense)?)
             }
             kind::GOODBYE => {
                 let events = self.view.lock().reported(from, Reported::Leaving, Instant::now());

@@ -53,6 +53,7 @@ impl Runtime {
             match event {
                 ViewEvent::Joined { node, replaces } => {
                     tracing::info!(peer = %node, restarted = replaces.is_some(), "member joined");
+                    self.owner_met(&node, replaces);
                     let queue = self.engine.fanout.queue(&node);
                     if replaces.is_some() {
                         // It came back without its memory: sync fills it, hints for the old one are moot.
@@ -63,6 +64,10 @@ impl Runtime {
                 }
                 ViewEvent::Changed { node, from, to } => {
                     tracing::info!(peer = %node, %from, %to, "member changed");
+                    match to {
+                        MemberState::Down => self.owner_away(&node),
+                        _ => self.owner_met(&node, None),
+                    }
                     if to == MemberState::Healthy {
                         self.serving_peers.lock().insert(node.clone(), true);
                         if from != MemberState::Joining {
@@ -73,6 +78,7 @@ impl Runtime {
                 }
                 ViewEvent::Left { node } => {
                     tracing::info!(peer = %node, "member left");
+                    self.owner_left(&node);
                     self.engine.fanout.forget(&node);
                     self.engine.clock.forget(&node);
                     self.serving_peers.lock().remove(&node);

@@ -1,9 +1,11 @@
 //! The running node: the tasks that move bytes and timers around the plain structs that decide.
 //!
 //! `handler` takes what the transport brings, `peers` dials and greets, `members` reads gossip and moves the view on,
-//! `clocks` measures the peers' clocks, `join` brings a starting node to serving, `sync` runs anti-entropy, `stop` ends it all.
+//! `clocks` measures the peers' clocks, `join` brings a starting node to serving, `sync` runs anti-entropy,
+//! `graves` removes what is dead, `stop` ends it all.
 
 mod clocks;
+mod graves;
 mod handler;
 mod housekeeping;
 mod join;
@@ -56,6 +58,8 @@ pub(crate) struct Runtime {
     syncing: Mutex<SyncState>,
     sync_kicks: mpsc::Sender<NodeId>,
     sync_turns: Semaphore,
+    /// Which seeds were met since the start.
+    seeds_met: Mutex<Vec<bool>>,
     rng: Mutex<SmallRng>,
     events: broadcast::Sender<Event>,
     outcome: watch::Sender<Outcome>,

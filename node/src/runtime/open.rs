@@ -29,6 +29,7 @@ use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
 use crate::store::Store;
+use crate::sync::Watermarks;
 
 /// Gossip messages waiting to be read at most; what comes beyond is lost, as datagrams may be.
 const GOSSIP_INBOX_LIMIT: usize = 1024;
@@ -66,6 +67,7 @@ impl Runtime {
             joining: Mutex::new(Joining::new([], now, config.tuning.join_patience)),
             me,
             engine,
+            seeds_met: Mutex::new(vec![false; seeds.len()]),
             seeds,
             observer: environment.observer,
             transport: OnceLock::from(transport),
@@ -95,6 +97,7 @@ impl Runtime {
         runtime.spawn(runtime.clone().sync_loop(kicked));
         runtime.spawn(runtime.clone().clock_loop());
         runtime.spawn(runtime.clone().expiry_loop());
+        runtime.spawn(runtime.clone().collect_loop());
         runtime.spawn(runtime.clone().join_task());
         Ok(runtime)
     }
@@ -145,6 +148,7 @@ fn engine(
         counters,
         phase: Phase::default(),
         status: StatusSource::new(config.cluster.to_string()),
+        watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
     })
 }
 

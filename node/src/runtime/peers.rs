@@ -145,8 +145,12 @@ impl Runtime {
     pub(super) fn greeting(&self) -> Greeting {
         let members = self.transport().map(Transport::peers).unwrap_or_default();
         let members = members.iter().map(Peer::info).map(|info| (info.node.clone(), info.addr));
+        let clock = self.engine.clock.send_time();
+        let mut owners = self.engine.watermarks.lock().tell(Instant::now(), clock);
+        owners.held.clear();
         Greeting {
-            clock: self.engine.clock.send_time(),
+            clock,
+            owners,
             flushed: self.engine.store.flushed(),
             serving: self.engine.phase.is_serving(),
             members: members.take(GREETING_MEMBERS_LIMIT).collect(),
@@ -156,6 +160,9 @@ impl Runtime {
     /// Takes a peer's part of a greeting in.
     pub(super) fn greeted_by(self: &Arc<Self>, peer: &PeerInfo, greeting: &Greeting) {
         self.engine.follow(greeting.clock, greeting.flushed);
+        let clock = self.engine.clock.send_time();
+        // Which of them have ended it learns in the next sync session.
+        let _ = self.engine.watermarks.lock().hear(&greeting.owners, clock);
         if !self.engine.phase.is_serving() {
             let measured = self.engine.clock.knows(peer);
             let mut joining = self.joining.lock();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use rumour_crdt::ActorId;
 use rumour_transport::{NodeId, Peer, codec};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -119,14 +120,15 @@ impl Runtime {
 
     async fn session(&self, link: &Peer, care: Care) -> Result<Report, String> {
         let salt = self.rng.lock().random();
-        let mut session = Session::new(salt, care == Care::Settled);
-        let mut request: SyncRequest = session.start(&self.engine);
+        let peer = ActorId::new(link.info().incarnation);
+        let mut session = Session::new(peer, salt, care == Care::Settled);
+        let mut request: SyncRequest = session.start(&self.engine, Instant::now());
         loop {
             let body = codec::encode(&request).map_err(|error| error.to_string())?;
             let body =
                 link.request(kind::SYNC, body, STEP_TIMEOUT).await.map_err(|error| error.to_string())?;
             let reply: SyncReply = codec::decode(&body).map_err(|error| error.to_string())?;
-            match session.reply(&self.engine, reply)? {
+            match session.reply(&self.engine, reply, Instant::now())? {
                 Step::Send(next) => request = next,
                 Step::Done(report) => return Ok(report),
             }

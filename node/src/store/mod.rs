@@ -4,6 +4,7 @@
 //! No clock, no network and no queue lives here: callers pass stamps and `now` in.
 
 mod digest;
+mod graves;
 mod scan;
 mod shard;
 
@@ -17,7 +18,7 @@ use rumour_transport::NodeId;
 use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
 pub(crate) use digest::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
-use shard::{Shard, Slot};
+use shard::Shard;
 
 /// Slots that share a lock.
 const SLOTS_PER_SHARD: usize = 64;
@@ -37,6 +38,8 @@ pub(crate) struct Store {
 pub(crate) enum Applied {
     /// It lies at or below the flush watermark: already gone.
     Flushed,
+    /// Nothing is held of the key, and this was: it is dead and removed already.
+    Collected,
     /// It was merged, with this effect.
     Merged(Merged),
 }
@@ -51,9 +54,9 @@ impl Store {
     pub(crate) fn with_entry<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
-        let slot = shard.slot_mut(slot % SLOTS_PER_SHARD);
-        self.expire_if_due(slot, hash, key, now_ms);
-        slot.get(hash, key).map(read)
+        let index = slot % SLOTS_PER_SHARD;
+        self.expire_if_due(&mut shard, index, hash, key, now_ms);
+        shard.slot(index).get(hash, key).map(read)
     }
 
     /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of
@@ -69,7 +72,7 @@ impl Store {
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
         let index = slot % SLOTS_PER_SHARD;
-        self.expire_if_due(shard.slot_mut(index), hash, key, now_ms);
+        self.expire_if_due(&mut shard, index, hash, key, now_ms);
         shard.modify(&self.digest_key, index, hash, key, |present| {
             let Some(observer) = &self.observer else { return modify(present) };
             let before = present.clone();
@@ -83,8 +86,15 @@ impl Store {
 
     /// Merges an entry that came from a peer, in place.
     ///
-    /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible.
-    pub(crate) fn apply(&self, key: &[u8], mut incoming: Entry, now_ms: u64) -> Applied {
+    /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. `is_collected` tells whether
+    /// an entry was seen here and would be held if it had not been removed; it must not use the store.
+    pub(crate) fn apply(
+        &self,
+        key: &[u8],
+        mut incoming: Entry,
+        now_ms: u64,
+        is_collected: impl FnOnce(&Entry) -> bool,
+    ) -> Applied {
         incoming.expire(now_ms);
         let (slot, hash) = self.locate(key);
         let mut shard = self.shard(slot).lock();
@@ -93,24 +103,28 @@ impl Store {
         }
         let index = slot % SLOTS_PER_SHARD;
         // A local expiry that is due takes effect before the merge: nothing older may show again.
-        self.expire_if_due(shard.slot_mut(index), hash, key, now_ms);
-        let merged = shard.modify(&self.digest_key, index, hash, key, |present| {
+        self.expire_if_due(&mut shard, index, hash, key, now_ms);
+        shard.modify(&self.digest_key, index, hash, key, |present| {
+            // Contributions to an epoch that lies below were made when nothing was held any more.
+            let outlived = |entry: &Entry| entry.contents().is_some() && entry.stamp() < incoming.stamp();
+            if present.as_ref().is_none_or(outlived) && is_collected(&incoming) {
+                return Applied::Collected;
+            }
             let Some(entry) = present else {
                 incoming.settle();
                 if let Some(observer) = &self.observer {
                     observer.merged(&self.node, key, None, &incoming, &incoming);
                 }
                 *present = Some(incoming);
-                return Merged { changed: true, ..Merged::default() };
+                return Applied::Merged(Merged { changed: true, ..Merged::default() });
             };
             let before = self.observer.is_some().then(|| entry.clone());
             let merged = entry.merge(&incoming);
             if let Some(observer) = &self.observer {
                 observer.merged(&self.node, key, before.as_ref(), &incoming, entry);
             }
-            merged
-        });
-        Applied::Merged(merged)
+            Applied::Merged(merged)
+        })
     }
 
     /// Raises the flush watermark: every entry stamped at or below it is gone. Returns whether it rose.
@@ -149,25 +163,34 @@ impl Store {
     /// Lets due expiries of one shard take effect; called for each shard in turn by a timer.
     pub(crate) fn expire_shard(&self, index: usize, now_ms: u64) {
         let mut shard = self.shards[index % SHARDS].lock();
-        for slot in shard.slots_mut() {
-            self.expire_slot(slot, now_ms);
+        for slot in 0..SLOTS_PER_SHARD {
+            self.expire_slot(&mut shard, slot, now_ms);
         }
     }
 
-    fn expire_if_due(&self, slot: &mut Slot, hash: u64, key: &[u8], now_ms: u64) {
-        if slot.expire_if_due(hash, key, now_ms)
-            && let (Some(observer), Some(entry)) = (&self.observer, slot.get(hash, key))
+    fn expire_if_due(&self, shard: &mut Shard, index: usize, hash: u64, key: &[u8], now_ms: u64) {
+        if shard.slot_mut(index).expire_if_due(hash, key, now_ms)
+            && let Some(entry) = shard.slot(index).get(hash, key)
         {
-            observer.expired(&self.node, key, entry);
-        }
-    }
-
-    fn expire_slot(&self, slot: &mut Slot, now_ms: u64) {
-        slot.expire_all(now_ms, |key, entry| {
             if let Some(observer) = &self.observer {
                 observer.expired(&self.node, key, entry);
             }
+            let version = entry.version();
+            shard.bury(index, hash, version);
+        }
+    }
+
+    fn expire_slot(&self, shard: &mut Shard, index: usize, now_ms: u64) {
+        let mut died = Vec::new();
+        shard.slot_mut(index).expire_all(now_ms, |hash, key, entry| {
+            if let Some(observer) = &self.observer {
+                observer.expired(&self.node, key, entry);
+            }
+            died.push((hash, entry.version()));
         });
+        for (hash, version) in died {
+            shard.bury(index, hash, version);
+        }
     }
 
     /// How many shards [`Self::expire_shard`] takes turns over.

@@ -26,7 +26,7 @@ impl Store {
             {
                 let mut shard = self.shard(slot).lock();
                 // What is left out for being due must not be shown later by a clock that jumped back.
-                self.expire_slot(shard.slot_mut(slot % SLOTS_PER_SHARD), now_ms);
+                self.expire_slot(&mut shard, slot % SLOTS_PER_SHARD, now_ms);
                 shard.slot(slot % SLOTS_PER_SHARD).for_each(|record| {
                     let position = record.hash >> (64 - HASH_BITS);
                     if position >= from && record.entry.kind(now_ms).is_some() {

@@ -5,12 +5,16 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
 use rumour_crdt::{Cell, DigestKey, Entry, Stamp};
 
+use super::graves::Graves;
+
 /// Consecutive slots behind one lock.
 pub(super) struct Shard {
     slots: Box<[Slot]>,
     /// The sum of the slots' cells.
     cell: Cell,
     flushed: Stamp,
+    /// What died here and was not removed yet.
+    pub(super) graves: Graves,
 }
 
 impl Shard {
@@ -19,6 +23,7 @@ impl Shard {
             slots: (0..slots).map(|_| Slot::default()).collect(),
             cell: Cell::default(),
             flushed: Stamp::ZERO,
+            graves: Graves::default(),
         }
     }
 
@@ -51,11 +56,48 @@ impl Shard {
         key: &[u8],
         modify: impl FnOnce(&mut Option<Entry>) -> R,
     ) -> R {
+        let index = slot;
+        let slot = &mut self.slots[index];
+        self.cell -= slot.cell;
+        let (reply, died) = slot.modify(digest_key, hash, key, modify);
+        self.cell += slot.cell;
+        if let Some(version) = died {
+            self.bury(index, hash, version);
+        }
+        reply
+    }
+
+    /// Notes that a record died, so that it is removed one day.
+    pub(super) fn bury(&mut self, slot: usize, hash: u64, version: u64) {
+        if self.graves.dig(slot, hash, version) {
+            self.prune_graves();
+        }
+    }
+
+    fn prune_graves(&mut self) {
+        let slots = &self.slots;
+        self.graves.prune(|grave| {
+            let mut filled = false;
+            slots[usize::from(grave.slot)].find_hash(grave.hash, |record| {
+                filled |= record.entry.version() == grave.version && !is_live(&record.entry);
+            });
+            filled
+        });
+    }
+
+    /// Removes the records of one key hash that `which` picks, and gives them.
+    pub(super) fn remove(
+        &mut self,
+        digest_key: &DigestKey,
+        slot: usize,
+        hash: u64,
+        which: impl FnMut(&[u8], &Entry) -> bool,
+    ) -> Vec<(Bytes, Entry)> {
         let slot = &mut self.slots[slot];
         self.cell -= slot.cell;
-        let reply = slot.modify(digest_key, hash, key, modify);
+        let removed = slot.remove(digest_key, hash, which);
         self.cell += slot.cell;
-        reply
+        removed
     }
 
     pub(super) fn flushed(&self) -> Stamp {
@@ -69,6 +111,7 @@ impl Shard {
             slot.remove_up_to(digest_key, watermark);
             self.cell += slot.cell;
         }
+        self.prune_graves();
     }
 
     pub(super) fn live(&self) -> usize {
@@ -104,13 +147,14 @@ impl Slot {
         self.records.find(hash, |record| record.key == key).map(|record| &record.entry)
     }
 
+    /// Besides what `modify` returned, gives the version at which the record died by it.
     fn modify<R>(
         &mut self,
         digest_key: &DigestKey,
         hash: u64,
         key: &[u8],
         modify: impl FnOnce(&mut Option<Entry>) -> R,
-    ) -> R {
+    ) -> (R, Option<u64>) {
         let (present, place) =
             match self.records.entry(hash, |record| record.key == key, |record| record.hash) {
                 TableEntry::Occupied(present) => {
@@ -129,12 +173,36 @@ impl Slot {
         if let Some(version) = version {
             self.cell.remove(digest_key, hash, version);
         }
+        let mut died = None;
         if let Some(entry) = state {
+            let now = entry.version();
+            died = (!is_live(&entry) && (live || version != Some(now))).then_some(now);
             self.live += usize::from(is_live(&entry));
-            self.cell.insert(digest_key, hash, entry.version());
+            self.cell.insert(digest_key, hash, now);
             place.insert(Record { hash, key: name.unwrap_or_else(|| Bytes::copy_from_slice(key)), entry });
         }
-        reply
+        (reply, died)
+    }
+
+    fn remove(
+        &mut self,
+        digest_key: &DigestKey,
+        hash: u64,
+        mut which: impl FnMut(&[u8], &Entry) -> bool,
+    ) -> Vec<(Bytes, Entry)> {
+        let mut removed = Vec::new();
+        while let Ok(found) =
+            self.records.find_entry(hash, |record| record.hash == hash && which(&record.key, &record.entry))
+        {
+            let (Record { key, entry, .. }, _) = found.remove();
+            self.cell.remove(digest_key, hash, entry.version());
+            self.live -= usize::from(is_live(&entry));
+            removed.push((key, entry));
+        }
+        if self.records.is_empty() {
+            self.records = HashTable::new();
+        }
+        removed
     }
 
     /// Lets a due expiry of one key take effect. The cell does not change: the version stays.
@@ -147,7 +215,7 @@ impl Slot {
         expired
     }
 
-    pub(super) fn expire_all(&mut self, now_ms: u64, mut expired: impl FnMut(&[u8], &Entry)) {
+    pub(super) fn expire_all(&mut self, now_ms: u64, mut expired: impl FnMut(u64, &[u8], &Entry)) {
         if self.live == 0 {
             return;
         }
@@ -155,7 +223,7 @@ impl Slot {
             let live = is_live(&record.entry);
             if record.entry.expire(now_ms) {
                 self.live -= usize::from(live);
-                expired(&record.key, &record.entry);
+                expired(record.hash, &record.key, &record.entry);
             }
         }
     }
@@ -192,6 +260,6 @@ impl Slot {
     }
 }
 
-fn is_live(entry: &Entry) -> bool {
+pub(super) fn is_live(entry: &Entry) -> bool {
     entry.is_visible()
 }

@@ -44,9 +44,9 @@ fn an_expiry_that_took_effect_stays_in_effect_when_the_clock_jumps_back() {
 fn an_expired_entry_from_a_slow_peer_does_not_come_back() {
     let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
     let entry = Entry::value(Bytes::from_static(b"v"), Some(2000), minter.mint(1000, None), None);
-    store.apply(b"k", entry.clone(), 1500);
+    store.apply(b"k", entry.clone(), 1500, |_| false);
     assert_eq!(get(&store, b"k", 2500), None);
-    store.apply(b"k", entry, 1500);
+    store.apply(b"k", entry, 1500, |_| false);
     assert_eq!(get(&store, b"k", 1500), None);
 }
 
@@ -58,7 +58,7 @@ fn a_flush_reaches_what_was_never_seen_and_spares_what_comes_after() {
     let watermark = minter.mint(1000, None);
     assert!(store.flush(watermark));
     assert!(!store.flush(watermark), "it rises once");
-    assert_eq!(store.apply(b"elsewhere", old, 1000), Applied::Flushed);
+    assert_eq!(store.apply(b"elsewhere", old, 1000, |_| false), Applied::Flushed);
     assert_eq!((store.len(), store.root_cell()), (0, Cell::default()));
     write(&store, &mut minter, b"here", Some(b"new"), 1000);
     assert_eq!(get(&store, b"here", 1000).as_deref(), Some(&b"new"[..]));
@@ -119,7 +119,7 @@ proptest! {
                 Step::Apply(key, ttl) => {
                     let stamp = remote.mint(1000, None);
                     let entry = Entry::value(Bytes::from_static(b"w"), Some(1000 + ttl), stamp, None);
-                    store.apply(&[key % 16], entry, 1000);
+                    store.apply(&[key % 16], entry, 1000, |_| false);
                 }
                 Step::Expire(after) => (0..Store::shard_count()).for_each(|shard| store.expire_shard(shard, 1000 + after)),
                 Step::Flush => {

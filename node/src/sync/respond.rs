@@ -1,20 +1,38 @@
 //! The side of a sync session that answers.
 
-use super::{VERSIONS_LIMIT, WANT_LIMIT, collect, merge};
+use rumour_crdt::{ActorId, Hlc, Stamp};
+use tokio::time::Instant;
+
+use super::{STALE, Taken, VERSIONS_LIMIT, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{SyncReply, SyncRequest};
 use crate::slot::SLOTS;
 use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
-/// Answers one step, or says what is wrong with it. A request that makes no sense changes nothing.
-pub(crate) fn respond(engine: &EngineState, request: SyncRequest) -> Result<SyncReply, &'static str> {
+/// Answers one step of the owner `from`, or says what is wrong with it. A request that makes no sense changes nothing.
+pub(crate) fn respond(
+    engine: &EngineState,
+    from: ActorId,
+    request: SyncRequest,
+    now: Instant,
+) -> Result<SyncReply, &'static str> {
     match request {
-        SyncRequest::Root { clock, flushed, salt, root } => {
-            engine.follow(clock, flushed);
+        SyncRequest::Root { clock: theirs, flushed, owners: told, salt, root } => {
+            engine.follow(theirs, flushed);
+            let clock = engine.clock.send_time();
+            let ended = engine.watermarks.lock().hear(&told, clock);
+            // Both ends remove what they may before they compare, so that they agree on it.
+            engine.collect(now);
+            let clock = engine.clock.send_time();
+            let mut owners = engine.watermarks.lock().tell(now, clock);
+            owners.ended = ended;
             let cells = engine.store.group_cells();
             let equal = cells.iter().copied().sum::<rumour_crdt::Cell>().fingerprint(salt) == root;
+            if equal {
+                engine.watermarks.lock().completed(from, theirs, &told.held);
+            }
             let groups = (!equal).then(|| cells.iter().map(|cell| cell.fingerprint(salt)).collect());
-            Ok(SyncReply::Root { clock: engine.clock.send_time(), flushed: engine.store.flushed(), groups })
+            Ok(SyncReply::Root { clock, flushed: engine.store.flushed(), owners, groups })
         }
         SyncRequest::Slots { salt, groups, fingerprints } => {
             if groups.len() > GROUPS || fingerprints.len() != groups.len() * SLOTS_PER_GROUP {
@@ -41,16 +59,31 @@ pub(crate) fn respond(engine: &EngineState, request: SyncRequest) -> Result<Sync
             let (items, next) = list(engine, &slots, from);
             Ok(SyncReply::Versions { items, next })
         }
-        SyncRequest::Exchange { clock, entries, want } => {
+        SyncRequest::Exchange { clock, entries, want, gone } => {
             if want.len() > WANT_LIMIT || want.iter().any(|at| usize::from(at.slot) >= SLOTS) {
                 return Err("asks for too much, or for no such slot");
             }
-            engine.follow(clock, rumour_crdt::Stamp::ZERO);
-            merge(engine, entries);
+            if engine.is_stale(clock) {
+                return Err(STALE);
+            }
+            engine.follow(clock, Stamp::ZERO);
+            engine.remove_gone(&gone);
+            let Taken { refused, gone, .. } = merge(engine, entries);
+            let clock = engine.clock.send_time();
             let (entries, answered) = collect(engine, &want);
             engine.counters.sync_entries_sent.add(entries.len() as u64);
             let answered = answered as u32;
-            Ok(SyncReply::Exchange { clock: engine.clock.send_time(), entries, answered })
+            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone })
+        }
+        SyncRequest::Done { until, owners, gone } => {
+            engine.remove_gone(&gone);
+            let clock = engine.clock.send_time();
+            let mut watermarks = engine.watermarks.lock();
+            watermarks.hear(&owners, clock);
+            if until > Hlc::ZERO {
+                watermarks.completed(from, until, &owners.held);
+            }
+            Ok(SyncReply::Done)
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::{SETTLED_AFTER, WANT_LIMIT, collect, merge};
+use rumour_crdt::{ActorId, Hlc, Stamp};
+use tokio::time::Instant;
+
+use super::{SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
-use crate::message::{SyncReply, SyncRequest};
+use crate::message::{GoneItem, OwnerTable, SyncReply, SyncRequest};
 use crate::slot::SLOTS;
 use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
@@ -16,6 +19,7 @@ const SLOTS_LIMIT: usize = 1024;
 /// [`start`](Self::start) gives the first request; each reply goes to [`reply`](Self::reply), which gives the next request
 /// or the end. Dropping a session midway is safe.
 pub(crate) struct Session {
+    peer: ActorId,
     salt: u64,
     skip_young: bool,
     differing: VecDeque<u16>,
@@ -23,8 +27,31 @@ pub(crate) struct Session {
     want: VecDeque<Position>,
     give: VecDeque<Position>,
     asked: usize,
+    /// Of theirs, what must go with the next request.
+    gone: Vec<GoneItem>,
+    /// Owners that they named and that have ended.
+    ended: Vec<ActorId>,
+    mine: Side,
+    theirs: Side,
     report: Report,
     expects: Expects,
+}
+
+/// One end of a session, and what the other end will have seen of it.
+#[derive(Default)]
+struct Side {
+    /// When the session began by this end's clock, as long as nothing is left out that it held then; else just before the first
+    /// thing that is.
+    until: Hlc,
+    /// What it held of others when the session began.
+    held: Vec<(ActorId, Hlc)>,
+}
+
+impl Side {
+    /// An entry with this stamp is left out: the end held it from that time on at the earliest.
+    fn leave_out(&mut self, stamp: Hlc) {
+        self.until = self.until.min(Hlc::from_bits(stamp.bits().saturating_sub(1)));
+    }
 }
 
 /// A listing under way: the slots it was asked for, and from where on.
@@ -39,6 +66,7 @@ enum Expects {
     Slots,
     Versions,
     Exchange,
+    Done,
 }
 
 /// What a session did.
@@ -63,10 +91,11 @@ pub(crate) enum Step {
 }
 
 impl Session {
-    /// `salt` should differ from session to session, so that fingerprints that collide once do not do so again.
-    /// `skip_young` leaves entries that replication is bringing already to it.
-    pub(crate) fn new(salt: u64, skip_young: bool) -> Self {
+    /// `peer` is the incarnation at the other end. `salt` should differ from session to session, so that fingerprints that collide
+    /// once do not do so again. `skip_young` leaves entries that replication is bringing already to it.
+    pub(crate) fn new(peer: ActorId, salt: u64, skip_young: bool) -> Self {
         Self {
+            peer,
             salt,
             skip_young,
             differing: VecDeque::new(),
@@ -74,29 +103,50 @@ impl Session {
             want: VecDeque::new(),
             give: VecDeque::new(),
             asked: 0,
+            gone: Vec::new(),
+            ended: Vec::new(),
+            mine: Side::default(),
+            theirs: Side::default(),
             report: Report::default(),
             expects: Expects::Root,
         }
     }
 
-    pub(crate) fn start(&mut self, engine: &EngineState) -> SyncRequest {
+    pub(crate) fn start(&mut self, engine: &EngineState, now: Instant) -> SyncRequest {
         self.report.round_trips = 1;
+        engine.collect(now);
+        let clock = engine.clock.send_time();
+        let owners = engine.watermarks.lock().tell(now, clock);
+        self.mine = Side { until: clock, held: owners.held.clone() };
         SyncRequest::Root {
-            clock: engine.clock.send_time(),
+            clock,
             flushed: engine.store.flushed(),
+            owners,
             salt: self.salt,
             root: engine.store.root_cell().fingerprint(self.salt),
         }
     }
 
     /// Takes a reply in and says what follows, or what is wrong with the reply.
-    pub(crate) fn reply(&mut self, engine: &EngineState, reply: SyncReply) -> Result<Step, &'static str> {
+    pub(crate) fn reply(
+        &mut self,
+        engine: &EngineState,
+        reply: SyncReply,
+        now: Instant,
+    ) -> Result<Step, &'static str> {
         let request = match (self.expects, reply) {
-            (Expects::Root, SyncReply::Root { clock, flushed, groups }) => {
+            (Expects::Root, SyncReply::Root { clock, flushed, owners, groups }) => {
                 engine.follow(clock, flushed);
+                self.ended = engine.watermarks.lock().hear(&owners, engine.clock.send_time());
+                self.theirs = Side { until: clock, held: owners.held };
                 match groups {
-                    None => None,
-                    Some(groups) => self.compare_groups(engine, &groups)?,
+                    // The peer knows by itself what equal roots mean.
+                    None if self.ended.is_empty() => None,
+                    None => Some(self.done()),
+                    Some(groups) => {
+                        engine.collect(now);
+                        Some(self.compare_groups(engine, &groups)?)
+                    }
                 }
             }
             (Expects::Slots, SyncReply::Slots { differing }) => {
@@ -105,34 +155,55 @@ impl Session {
                 }
                 self.report.slots = differing.len() as u64;
                 self.differing = differing.into();
-                self.next_request(engine)
+                Some(self.next_request(engine))
             }
             (Expects::Versions, SyncReply::Versions { items, next }) => {
                 self.compare_versions(engine, &items, next)?;
-                self.next_request(engine)
+                Some(self.next_request(engine))
             }
-            (Expects::Exchange, SyncReply::Exchange { clock, entries, answered }) => {
+            (Expects::Exchange, SyncReply::Exchange { clock, entries, answered, refused, gone }) => {
                 let answered = answered as usize;
                 // A reply that answers nothing of what was asked would keep the session going for ever.
                 if answered > self.asked || (answered == 0 && self.asked > 0) {
                     return Err("answers something else than what was asked");
                 }
+                if engine.is_stale(clock) {
+                    return Err(STALE);
+                }
                 self.want.drain(..answered);
-                engine.follow(clock, rumour_crdt::Stamp::ZERO);
-                self.report.received += merge(engine, entries);
-                self.next_request(engine)
+                engine.follow(clock, Stamp::ZERO);
+                engine.remove_gone(&gone);
+                if let Some(refused) = refused {
+                    self.mine.leave_out(refused);
+                }
+                let Taken { changed, refused, gone } = merge(engine, entries);
+                if let Some(refused) = refused {
+                    self.theirs.leave_out(refused);
+                }
+                self.report.received += changed;
+                self.gone.extend(gone);
+                Some(self.next_request(engine))
             }
+            (Expects::Done, SyncReply::Done) => None,
             _ => return Err("is not the reply to what was asked"),
         };
-        self.report.round_trips += u64::from(request.is_some());
-        Ok(request.map_or(Step::Done(self.report), Step::Send))
+        let Some(request) = request else {
+            engine.watermarks.lock().completed(self.peer, self.theirs.until, &self.theirs.held);
+            return Ok(Step::Done(self.report));
+        };
+        self.report.round_trips += 1;
+        Ok(Step::Send(request))
     }
 
-    fn compare_groups(
-        &mut self,
-        engine: &EngineState,
-        theirs: &[u64],
-    ) -> Result<Option<SyncRequest>, &'static str> {
+    /// The last request: the peer does not know otherwise that it has seen everything.
+    fn done(&mut self) -> SyncRequest {
+        self.expects = Expects::Done;
+        let held = std::mem::take(&mut self.mine.held);
+        let owners = OwnerTable { rows: Vec::new(), held, ended: std::mem::take(&mut self.ended) };
+        SyncRequest::Done { until: self.mine.until, owners, gone: std::mem::take(&mut self.gone) }
+    }
+
+    fn compare_groups(&mut self, engine: &EngineState, theirs: &[u64]) -> Result<SyncRequest, &'static str> {
         if theirs.len() != GROUPS {
             return Err("has the wrong number of groups");
         }
@@ -146,8 +217,11 @@ impl Session {
             }
         }
         debug_assert_eq!(fingerprints.len(), groups.len() * SLOTS_PER_GROUP);
+        if groups.is_empty() {
+            return Ok(self.done());
+        }
         self.expects = Expects::Slots;
-        Ok((!groups.is_empty()).then_some(SyncRequest::Slots { salt: self.salt, groups, fingerprints }))
+        Ok(SyncRequest::Slots { salt: self.salt, groups, fingerprints })
     }
 
     /// Goes through two sorted listings of the same slots side by side.
@@ -174,14 +248,14 @@ impl Session {
                 if same.is_some_and(|item| item.version == mine.version) {
                     continue;
                 }
-                let young =
-                    |(_, entry): &(_, rumour_crdt::Entry)| entry.newest().time.millis() > settled_before_ms;
-                if self.skip_young && engine.store.entries_at(mine.at).iter().all(young) {
-                    continue;
-                }
-                self.give.push_back(mine.at);
                 if same.is_some() {
                     self.want.push_back(mine.at);
+                }
+                let young = self.skip_young.then(|| engine.store.entries_at(mine.at));
+                let young = young.and_then(|entries| lowest_if_young(&entries, settled_before_ms));
+                match young {
+                    Some(stamp) => self.mine.leave_out(stamp),
+                    None => self.give.push_back(mine.at),
                 }
             }
         }
@@ -193,29 +267,35 @@ impl Session {
     }
 
     /// Entries first, then the rest of the listing, then further slots.
-    fn next_request(&mut self, engine: &EngineState) -> Option<SyncRequest> {
+    fn next_request(&mut self, engine: &EngineState) -> SyncRequest {
         if !self.want.is_empty() || !self.give.is_empty() {
             self.expects = Expects::Exchange;
             let want: Vec<_> = self.want.iter().copied().take(WANT_LIMIT).collect();
             self.asked = want.len();
+            let clock = engine.clock.send_time();
             let (entries, answered) = collect(engine, self.give.make_contiguous());
             self.give.drain(..answered);
             self.report.sent += entries.len() as u64;
             engine.counters.sync_entries_sent.add(entries.len() as u64);
-            return Some(SyncRequest::Exchange { clock: engine.clock.send_time(), entries, want });
+            return SyncRequest::Exchange { clock, entries, want, gone: std::mem::take(&mut self.gone) };
         }
+        let listing = self.listing.take().or_else(|| {
+            let count = self.differing.len().min(SLOTS_LIMIT);
+            let slots: Vec<u16> = self.differing.drain(..count).collect();
+            let from = Position { slot: *slots.first()?, hash: 0 };
+            Some(Listing { slots, from })
+        });
+        let Some(listing) = listing else { return self.done() };
         self.expects = Expects::Versions;
-        let listing = match self.listing.take() {
-            Some(listing) => listing,
-            None => {
-                let count = self.differing.len().min(SLOTS_LIMIT);
-                let slots: Vec<u16> = self.differing.drain(..count).collect();
-                let from = Position { slot: *slots.first()?, hash: 0 };
-                Listing { slots, from }
-            }
-        };
         let request = SyncRequest::Versions { slots: listing.slots.clone(), from: listing.from };
         self.listing = Some(listing);
-        Some(request)
+        request
     }
+}
+
+/// The lowest stamp of entries that were all written after `settled_before_ms`; none if one is older, or none is left.
+fn lowest_if_young(entries: &[(bytes::Bytes, rumour_crdt::Entry)], settled_before_ms: u64) -> Option<Hlc> {
+    let lowest = entries.iter().map(|(_, entry)| entry.newest().time).min()?;
+    let newer = |(_, entry): &(_, rumour_crdt::Entry)| entry.newest().time.millis() > settled_before_ms;
+    entries.iter().all(newer).then_some(lowest)
 }

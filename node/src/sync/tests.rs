@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use rumour_crdt::{ActorId, DigestKey};
+use tokio::time::Instant;
 
 use super::*;
 use crate::clock::NodeClock;
 use crate::conflicts::ConflictLog;
 use crate::engine::{Engine, EngineState, Phase, SetOptions};
 use crate::env::WallClock;
-use crate::message::{SyncReply, SyncRequest};
+use crate::message::{OwnerTable, SyncReply, SyncRequest};
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
@@ -35,12 +37,13 @@ fn node(actor: u64, now_ms: u64) -> Arc<EngineState> {
         conflicts,
         namespaces,
         node: name.clone(),
-        store: Store::new(name, DigestKey::new(&[7; 32]), None),
+        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
         fanout: Fanout::new(10, Arc::clone(&counters)),
         counters,
         phase: Phase::default(),
         status: StatusSource::new("test".into()),
+        watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
     };
     state.phase.serve();
     Arc::new(state)
@@ -58,17 +61,27 @@ fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
 
 /// Runs a session to its end through the wire format; gives its report and the bytes that passed.
 fn run(a: &EngineState, b: &EngineState) -> (Report, usize) {
-    let mut session = Session::new(99, true);
-    let mut request = session.start(a);
+    run_with(a, b, true)
+}
+
+fn run_to(a: &EngineState, b: &EngineState, skip_young: bool) -> Report {
+    run_with(a, b, skip_young).0
+}
+
+fn run_with(a: &EngineState, b: &EngineState, skip_young: bool) -> (Report, usize) {
+    let actor = |node: &EngineState| node.clock.mint(None).actor;
+    let now = Instant::now();
+    let mut session = Session::new(actor(b), 99, skip_young);
+    let mut request = session.start(a, now);
     let mut bytes = 0;
     for _ in 0..10_000 {
         let wire = rumour_transport::codec::encode(&request).expect("encodes");
         let arrived: SyncRequest = rumour_transport::codec::decode(&wire).expect("decodes");
-        let reply = respond(b, arrived).expect("makes sense");
+        let reply = respond(b, actor(a), arrived, now).expect("makes sense");
         let back = rumour_transport::codec::encode(&reply).expect("encodes");
         bytes += wire.len() + back.len();
         let reply: SyncReply = rumour_transport::codec::decode(&back).expect("decodes");
-        match session.reply(a, reply).expect("makes sense") {
+        match session.reply(a, reply, now).expect("makes sense") {
             Step::Send(next) => request = next,
             Step::Done(report) => return (report, bytes),
         }
@@ -91,7 +104,8 @@ fn an_idle_session_costs_tens_of_bytes() {
     let a = later(&a, 3);
     let (report, bytes) = run(&a, &b);
     assert_eq!(report, Report { round_trips: 1, ..Report::default() });
-    assert!(bytes < 100, "{bytes} bytes");
+    // Of which some 25 for each owner that the two know of, here only themselves.
+    assert!(bytes < 120, "{bytes} bytes");
 }
 
 #[test]
@@ -154,23 +168,27 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         SyncRequest::Slots { salt: 0, groups: vec![255], fingerprints: vec![0; 128] },
         SyncRequest::Versions { slots: vec![u16::MAX], from: Position { slot: 0, hash: 0 } },
         SyncRequest::Exchange {
-            clock: rumour_crdt::Hlc::ZERO,
+            clock: Hlc::ZERO,
             entries: vec![],
             want: vec![Position { slot: u16::MAX, hash: 0 }],
+            gone: vec![],
         },
     ];
     for request in hostile {
-        assert!(respond(&a, request.clone()).is_err(), "{request:?}");
+        let answer = respond(&a, ActorId::new(2), request.clone(), Instant::now());
+        assert!(answer.is_err(), "{request:?}");
     }
-    let mut session = Session::new(1, true);
-    session.start(&a);
-    assert!(session.reply(&a, SyncReply::Slots { differing: vec![1] }).is_err(), "out of turn");
+    let mut session = Session::new(ActorId::new(2), 1, true);
+    session.start(&a, Instant::now());
+    let unasked = SyncReply::Slots { differing: vec![1] };
+    assert!(session.reply(&a, unasked, Instant::now()).is_err(), "out of turn");
     let short = SyncReply::Root {
-        clock: rumour_crdt::Hlc::ZERO,
+        clock: Hlc::ZERO,
         flushed: rumour_crdt::Stamp::ZERO,
+        owners: OwnerTable::default(),
         groups: Some(vec![1, 2, 3]),
     };
-    assert!(session.reply(&a, short).is_err());
+    assert!(session.reply(&a, short, Instant::now()).is_err());
     assert_eq!(a.export(), before);
 }
 
@@ -212,4 +230,115 @@ proptest! {
         let (again, _) = run(&b, &a);
         prop_assert_eq!(again.round_trips, 1);
     }
+}
+
+/// Two nodes that have met and hold the same, one of them with a deleted key.
+fn acquainted_pair() -> (Arc<EngineState>, Arc<EngineState>) {
+    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    for (one, other) in [(&a, &b), (&b, &a)] {
+        let mut watermarks = one.watermarks.lock();
+        watermarks.acquainted();
+        watermarks.met(&other.node, other.clock.mint(None).actor, one.clock.send_time());
+    }
+    set(&a, "k", "v");
+    run_to(&a, &b, false);
+    (a, b)
+}
+
+#[test]
+fn both_ends_of_a_session_learn_what_the_other_has_seen() {
+    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    set(&a, "of a", "v");
+    set(&b, "of b", "v");
+    let (of_a, of_b) = (entry(&a, "of a"), entry(&b, "of b"));
+    run_to(&a, &b, false);
+    for one in [&a, &b] {
+        let mut watermarks = one.watermarks.lock();
+        watermarks.collecting(Hlc::MAX);
+        assert!(watermarks.is_collected(&of_a) && watermarks.is_collected(&of_b), "{}", one.node);
+    }
+}
+
+#[test]
+fn what_is_left_out_as_too_young_does_not_count_as_seen() {
+    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    set(&a, "k", "v");
+    run_to(&a, &b, true);
+    b.watermarks.lock().collecting(Hlc::MAX);
+    assert!(!b.watermarks.lock().is_collected(&entry(&a, "k")));
+}
+
+#[test]
+fn what_is_refused_for_lying_in_the_future_does_not_count_as_seen() {
+    let (a, b) = (node(1, WRITTEN_MS + 10_000), node(2, WRITTEN_MS));
+    set(&a, "k", "v");
+    let written = entry(&a, "k");
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        run_to(from, to, false);
+        b.watermarks.lock().collecting(Hlc::MAX);
+        assert!(!b.watermarks.lock().is_collected(&written), "begun by {}", from.node);
+    }
+    assert!(!Engine::new(b).exists(b"k"));
+}
+
+#[test]
+fn a_tombstone_that_comes_again_is_not_received_and_stalls_nothing() {
+    let (a, b) = acquainted_pair();
+    Engine::new(a.clone()).delete(b"k").expect("serves");
+    run_to(&a, &b, false);
+    // Node a may remove it already, node b not yet.
+    a.watermarks.lock().collecting(Hlc::MAX);
+    a.store.collect(Hlc::MAX, 10, || a.clock.send_time());
+    a.store.collect(Hlc::from_bits(u64::MAX - 1), 10, || a.clock.send_time());
+    assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1));
+    let report = run_to(&a, &b, false);
+    assert_eq!((report.received, a.store.tombstones()), (0, 0));
+    assert_eq!(a.counters.collected_again.get(), 1);
+    run_to(&b, &a, false);
+    assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1), "nothing is gone by force");
+}
+
+#[test]
+fn a_value_whose_tombstone_was_forced_out_goes_and_what_was_written_since_stays() {
+    for begun_by_the_absent in [true, false] {
+        let (a, b) = acquainted_pair();
+        set(&a, "kept", "v");
+        run_to(&a, &b, false);
+        Engine::new(a.clone()).delete(b"k").expect("serves");
+        set(&b, "fresh", "v");
+        let forced = a.force_out(0).expect("there is one too many");
+        assert_eq!((forced.records, a.store.tombstones()), (1, 0));
+        let (from, to) = if begun_by_the_absent { (&b, &a) } else { (&a, &b) };
+        run_to(from, to, false);
+        let engine = Engine::new(b.clone());
+        assert!(!engine.exists(b"k") && engine.exists(b"kept") && engine.exists(b"fresh"));
+        assert_eq!(b.counters.removed_gone.get(), 1);
+        assert!(Engine::new(a.clone()).exists(b"fresh"));
+        assert_eq!(a.store.root_cell(), b.store.root_cell());
+    }
+}
+
+#[test]
+fn a_forced_tombstone_spares_a_key_that_the_absent_wrote_again() {
+    let (a, b) = acquainted_pair();
+    Engine::new(a.clone()).delete(b"k").expect("serves");
+    set(&b, "k", "again");
+    a.force_out(0).expect("there is one too many");
+    run_to(&b, &a, false);
+    assert_eq!(Engine::new(a).get(b"k").as_deref(), Some(&b"again"[..]));
+}
+
+#[test]
+fn entries_that_were_sent_too_long_ago_are_turned_away() {
+    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS + 26_000));
+    set(&a, "k", "v");
+    let exchange =
+        SyncRequest::Exchange { clock: a.clock.send_time(), entries: a.export(), want: vec![], gone: vec![] };
+    assert!(respond(&b, ActorId::new(1), exchange, Instant::now()).is_err());
+    assert!(b.export().is_empty());
+    assert_eq!(b.counters.refused_stale.get(), 1);
+}
+
+fn entry(node: &EngineState, key: &str) -> Entry {
+    node.store.with_entry(key.as_bytes(), 0, Entry::clone).expect("it is there")
 }

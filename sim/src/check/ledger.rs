@@ -1,8 +1,9 @@
 //! The cluster's book: every value that a client asked to write, every state that a node minted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use rumour::Removal;
 use rumour_crdt::{Body, Dot, Entry, Stamp};
 
 use super::contributions::Contributions;
@@ -18,6 +19,23 @@ pub(crate) struct Ledger {
     minted: BTreeMap<Dot, Minted>,
     contributions: Contributions,
     flushed: Stamp,
+    /// Of each key the highest dead state that was removed because every member knew of it.
+    collected: BTreeMap<Bytes, (Stamp, Stamp)>,
+    /// Keys that were removed although not every member knew of them.
+    forced: BTreeSet<Bytes>,
+    removals: Removals,
+}
+
+/// How many dead records all nodes removed together, by reason.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Removals {
+    /// Every member knew of them.
+    pub collected: u64,
+    /// There were too many.
+    pub forced: u64,
+    /// A peer said that they are dead.
+    pub gone: u64,
 }
 
 #[derive(Debug)]
@@ -35,6 +53,9 @@ impl Ledger {
             minted: BTreeMap::new(),
             contributions,
             flushed: Stamp::ZERO,
+            collected: BTreeMap::new(),
+            forced: BTreeSet::new(),
+            removals: Removals::default(),
         }
     }
 
@@ -87,6 +108,55 @@ impl Ledger {
     /// A flush took place at some node.
     pub(crate) fn flush(&mut self, watermark: Stamp) {
         self.flushed = self.flushed.max(watermark);
+    }
+
+    /// A node removed a record for good: only what is dead may go, by itself or by a later write.
+    pub(crate) fn remove(&mut self, key: &[u8], entry: &Entry, why: Removal, now_ms: u64) -> Checked {
+        let face = Face::at(entry, now_ms);
+        match why {
+            Removal::Collected => {
+                self.removals.collected += 1;
+                let rank = face.rank();
+                let collected = self.collected.entry(Bytes::copy_from_slice(key)).or_insert(rank);
+                *collected = (*collected).max(rank);
+            }
+            Removal::Forced => {
+                self.removals.forced += 1;
+                self.forced.insert(Bytes::copy_from_slice(key));
+            }
+            Removal::Gone => self.removals.gone += 1,
+        }
+        let buried = |minted: &&Minted| {
+            let later = Face::at(&minted.entry, now_ms);
+            minted.key == key && later.rank() >= face.rank() && later.visible().is_none()
+        };
+        let dead = entry.kind(now_ms).is_none()
+            || why == Removal::Gone && self.minted.values().any(|one| buried(&one));
+        require(dead, "only what is dead is removed", || format!("{}: {face:?}, {why:?}", show(key)))
+    }
+
+    /// What was removed everywhere, because every member knew that it is dead, must not show again.
+    pub(crate) fn stays_collected(&self, key: &[u8], entry: &Entry, now_ms: u64) -> Checked {
+        let Some(collected) = self.collected.get(key) else { return Ok(()) };
+        let face = Face::at(entry, now_ms);
+        let returned = face.visible().is_some() && face.rank() <= *collected;
+        require(!returned, "what is deleted stays deleted", || {
+            format!("{} shows {face:?} again, collected at {collected:?}", show(key))
+        })
+    }
+
+    /// Whether all was ever forgotten of a key.
+    pub(crate) fn is_forgotten(&self, key: &[u8]) -> bool {
+        self.collected.contains_key(key) || self.forced.contains(key)
+    }
+
+    /// Whether a state of a key has been dead and removed everywhere.
+    pub(crate) fn is_collected(&self, key: &[u8], rank: (Stamp, Stamp)) -> bool {
+        self.collected.get(key).is_some_and(|collected| rank <= *collected)
+    }
+
+    pub(crate) fn removals(&self) -> Removals {
+        self.removals
     }
 
     /// The highest flush of all.

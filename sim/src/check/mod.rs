@@ -16,6 +16,7 @@ use rumour_crdt::{Body, Entry, Expiry, Stamp};
 
 pub(crate) use self::contributions::{Contributions, Of, Shown, shown_of};
 pub(crate) use self::ledger::Ledger;
+pub use self::ledger::Removals;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::watch::Watch;
 

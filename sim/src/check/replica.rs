@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use crdts::CvRDT as _;
+use rumour::Removal;
 use rumour_crdt::{ActorId, Body, Entry, Stamp};
 
 use super::{Broken, Checked, Face, require, show};
@@ -13,13 +14,21 @@ use super::{Broken, Checked, Face, require, show};
 pub(crate) struct Replica {
     entries: BTreeMap<Bytes, Entry>,
     flushed: Stamp,
+    /// What each key had come to that was removed here with the knowledge of all.
+    removed: BTreeMap<Bytes, (Stamp, Stamp)>,
     actor: Option<ActorId>,
     expired: u64,
 }
 
 impl Replica {
     pub(crate) fn new() -> Self {
-        Self { entries: BTreeMap::new(), flushed: Stamp::ZERO, actor: None, expired: 0 }
+        Self {
+            entries: BTreeMap::new(),
+            flushed: Stamp::ZERO,
+            removed: BTreeMap::new(),
+            actor: None,
+            expired: 0,
+        }
     }
 
     /// Every key it must hold an entry of, tombstones included.
@@ -118,6 +127,19 @@ impl Replica {
         Ok(())
     }
 
+    /// A record was removed.
+    pub(crate) fn remove(&mut self, key: &[u8], entry: &Entry, why: Removal) -> Checked {
+        let known = self.entries.remove(key);
+        let same = known.as_ref().map(Face::of) == Some(Face::of(entry));
+        // After the others, what this node cannot prove to have seen may come back: better that than to lose a write.
+        if why == Removal::Collected {
+            self.removed.insert(Bytes::copy_from_slice(key), Face::of(entry).rank());
+        }
+        require(same, "nothing changes unseen", || {
+            format!("{} was {known:?} and was removed as {entry:?}", show(key))
+        })
+    }
+
     /// What the node starts from must be what it was last seen to hold; an expiry may have taken effect since.
     fn check_before(&self, key: &[u8], before: Option<&Entry>, now_ms: u64) -> Checked {
         let known = self.entries.get(key);
@@ -137,6 +159,12 @@ impl Replica {
             })?;
             let revived = is.rank() == was.rank() && *was.body == Body::Expired && *is.body != Body::Expired;
             require(!revived, "an expired value stays gone", || format!("{}: {was:?} to {is:?}", show(key)))?;
+        }
+        let is = Face::of(after);
+        if let Some(removed) = self.removed.get(key) {
+            require(is.rank() > *removed || is.visible().is_none(), "what was removed stays away", || {
+                format!("{} came back as {is:?}, removed at {removed:?}", show(key))
+            })?;
         }
         self.entries.insert(Bytes::copy_from_slice(key), after.clone());
         Ok(())

@@ -1,6 +1,7 @@
 //! Each rule of the books is broken once, on purpose: a check that cannot fail checks nothing.
 
 use bytes::Bytes;
+use rumour::Removal;
 use rumour_crdt::{ActorId, Entry, Hlc, Stamp};
 
 use super::{Broken, Checked, Ledger, Replica};
@@ -157,4 +158,27 @@ fn an_incarnation_mints_under_one_actor() {
     assert_eq!(replica.mint(b"a", None, &value("a", None, stamp(5, 1, 1)), NOW_MS), Ok(()));
     let foreign = value("b", None, stamp(6, 2, 1));
     assert_breaks(replica.mint(b"b", None, &foreign, NOW_MS), "an incarnation mints under one actor");
+}
+
+#[test]
+fn what_is_removed_must_be_dead_and_must_not_show_again() {
+    let (mut ledger, one) = ledger();
+    assert_breaks(ledger.remove(KEY, &one, Removal::Collected, NOW_MS), "only what is dead is removed");
+    assert_breaks(ledger.remove(KEY, &one, Removal::Gone, NOW_MS), "only what is dead is removed");
+    let deleted = Entry::tombstone(stamp(7, 2, 1), Some(&one));
+    assert_eq!(ledger.mint(KEY, Some(&one), &deleted), Ok(()));
+    assert_eq!(ledger.remove(KEY, &one, Removal::Gone, NOW_MS), Ok(()));
+    assert_eq!(ledger.remove(KEY, &deleted, Removal::Forced, NOW_MS), Ok(()));
+    assert_eq!(ledger.stays_collected(KEY, &one, NOW_MS), Ok(()), "it was not known to all");
+    assert_eq!(ledger.remove(KEY, &deleted, Removal::Collected, NOW_MS), Ok(()));
+    assert_breaks(ledger.stays_collected(KEY, &one, NOW_MS), "what is deleted stays deleted");
+    assert_eq!(ledger.stays_collected(KEY, &value("new", None, stamp(8, 1, 2)), NOW_MS), Ok(()));
+    assert_eq!(ledger.stays_collected(KEY, &deleted, NOW_MS), Ok(()));
+
+    let mut replica = Replica::new();
+    assert_eq!(replica.mint(KEY, None, &one, NOW_MS), Ok(()));
+    assert_breaks(replica.remove(KEY, &deleted, Removal::Collected), "nothing changes unseen");
+    assert_breaks(replica.merge(KEY, None, &one, &one, NOW_MS), "what was removed stays away");
+    let new = value("new", None, stamp(8, 1, 2));
+    assert_eq!(replica.merge(KEY, None, &new, &new, NOW_MS), Ok(()));
 }

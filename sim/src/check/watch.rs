@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rumour::{Engine, NodeId, Observer};
+use rumour::{Engine, NodeId, Observer, Removal};
 use rumour_crdt::{Body, Entry, Stamp};
 
 use super::{Broken, Checked, Ledger, Replica, Shown, require, shown_of};
@@ -173,6 +173,7 @@ impl Observer for Watch {
     fn merged(&self, node: &NodeId, key: &[u8], before: Option<&Entry>, incoming: &Entry, after: &Entry) {
         self.world.trace().merge(node.as_str(), "merge", key, after.version());
         self.report(self.ledger.lock().recognise(key, incoming));
+        self.report(self.ledger.lock().stays_collected(key, after, self.clock.now_ms()));
         self.check_expiry(key, incoming);
         let ahead_ms =
             incoming.newest().time.millis().saturating_sub(self.now_ms().max(self.clock.right_ms()));
@@ -194,6 +195,12 @@ impl Observer for Watch {
         self.world.trace().merge(node.as_str(), "flush", &[], watermark.time.bits());
         self.ledger.lock().flush(watermark);
         self.change("a flush", |replica, _| replica.flush(watermark));
+    }
+
+    fn removed(&self, node: &NodeId, key: &[u8], entry: &Entry, why: Removal) {
+        self.world.trace().merge(node.as_str(), "removal", key, entry.version());
+        self.report(self.ledger.lock().remove(key, entry, why, self.clock.now_ms()));
+        self.change("a removal", |replica, _| replica.remove(key, entry, why));
     }
 
     fn timer(&self, node: &NodeId, name: &'static str) {

@@ -24,6 +24,7 @@ struct Snapshot {
     /// Hash over all keys and versions.
     versions: u64,
     entries: Vec<(Bytes, Entry)>,
+    now_ms: u64,
 }
 
 impl Cluster {
@@ -53,6 +54,7 @@ impl Cluster {
         });
         let snapshots = self.snapshots();
         self.check_stores(&snapshots);
+        self.check_collected(&snapshots);
         for (at, one) in snapshots.iter().enumerate() {
             for other in &snapshots[at + 1..] {
                 let (digests, versions) = (one.digest == other.digest, one.versions == other.versions);
@@ -95,6 +97,18 @@ impl Cluster {
         });
     }
 
+    /// What was removed because every member knew of it must show nowhere.
+    fn check_collected(&self, snapshots: &[Snapshot]) {
+        let ledger = self.ledger().lock();
+        for Snapshot { name, entries, now_ms, .. } in snapshots {
+            for (key, entry) in entries {
+                if let Err(broken) = ledger.stays_collected(key, entry, *now_ms) {
+                    self.world().violation(broken.rule, format!("{name}: {}", broken.detail));
+                }
+            }
+        }
+    }
+
     /// What every running node holds at this moment, by key, with its rank among the states of that key.
     pub(crate) fn held_by_all(&self) -> BTreeMap<Bytes, (Stamp, Stamp)> {
         let snapshots = self.snapshots();
@@ -112,10 +126,13 @@ impl Cluster {
     /// Checks that a node that has come to serve holds all that everybody held when it started.
     pub(crate) fn check_filled(&self, node: usize, held: &BTreeMap<Bytes, (Stamp, Stamp)>) {
         let Some(watch) = self.watch(node) else { return };
+        let ledger = self.ledger().lock();
         let missing: Vec<_> = watch.replica(|replica| {
             let reached = |key: &Bytes| replica.entries().get(key).map(|entry| Face::of(entry).rank());
-            let missing =
-                held.iter().filter(|(key, rank)| rank.0 > replica.flushed() && reached(key) < Some(**rank));
+            let missing = held.iter().filter(|(key, rank)| {
+                let gone = rank.0 <= replica.flushed() || ledger.is_collected(key, **rank);
+                !gone && reached(key) < Some(**rank)
+            });
             missing.map(|(key, _)| show(key)).collect()
         });
         if !missing.is_empty() {
@@ -151,25 +168,30 @@ impl Cluster {
         }
         let mut digests = Vec::new();
         self.with_running(|_, running| digests.push(running.node.digest()));
-        let equal = digests.windows(2).all(|pair| pair[0] == pair[1]);
-        (!equal).then(|| format!("replicas differ: {}", self.differences()))
+        if digests.windows(2).all(|pair| pair[0] == pair[1]) {
+            return None;
+        }
+        let differences = self.differences();
+        (!differences.is_empty()).then(|| format!("replicas differ: {differences}"))
     }
 
-    /// The keys that not all nodes hold alike, a few of them.
+    /// The keys that not all nodes hold alike, a few of them. Where some hold what is dead, others may have removed it.
     fn differences(&self) -> String {
-        let mut versions: BTreeMap<Bytes, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut versions: BTreeMap<Bytes, (BTreeMap<String, u64>, bool)> = BTreeMap::new();
         let snapshots = self.snapshots();
-        for Snapshot { name, entries, .. } in &snapshots {
+        for Snapshot { name, now_ms, entries, .. } in &snapshots {
             for (key, entry) in entries {
-                versions.entry(key.clone()).or_default().insert(name.clone(), entry.version());
+                let (held, visible) = versions.entry(key.clone()).or_default();
+                held.insert(name.clone(), entry.version());
+                *visible |= Face::at(entry, *now_ms).visible().is_some();
             }
         }
-        let unlike = |held: &BTreeMap<String, u64>| {
-            held.len() != snapshots.len()
+        let unlike = |(held, visible): &(BTreeMap<String, u64>, bool)| {
+            (*visible && held.len() != snapshots.len())
                 || held.values().any(|version| Some(version) != held.values().next())
         };
         let shown = versions.iter().filter(|(_, held)| unlike(held)).take(DIFFERENCES_SHOWN);
-        let shown = shown.map(|(key, held)| format!("{} is {held:x?}", show(key)));
+        let shown = shown.map(|(key, (held, _))| format!("{} is {held:x?}", show(key)));
         shown.collect::<Vec<_>>().join("; ")
     }
 
@@ -183,6 +205,7 @@ impl Cluster {
         let clocks_were_wrong = self.shared.clocks_were_wrong.load(Ordering::Relaxed);
         let ledger = self.ledger().lock();
         let expected = ledger.expected();
+        let forced = ledger.removals().forced > 0;
         self.with_running(|name, running| {
             let now_ms = running.node.engine().now_ms();
             let held: BTreeMap<_, _> = running.node.export().into_iter().collect();
@@ -205,7 +228,11 @@ impl Cluster {
                 let expired_early = clocks_were_wrong
                     && wanted.expiry().at_ms.is_some()
                     && face(key) == Some(Face { body: &Body::Expired, ..Face::of(wanted) });
-                lost_with_its_holder || expired_early
+                // What is dead may have been removed.
+                let collected = face(key).is_none() && Face::at(wanted, now_ms).visible().is_none();
+                // Where a tombstone was forced out, what was written beside it and not seen is kept.
+                let unburied = forced && Face::at(wanted, now_ms).visible().is_none();
+                lost_with_its_holder || expired_early || collected || unburied
             };
             let wrong = wanted
                 .filter(|(key, wanted)| face(key) != Some(Face::at(wanted, now_ms)) && !excused(key, wanted))
@@ -223,6 +250,57 @@ impl Cluster {
         });
         drop(ledger);
         self.check_contributions();
+    }
+
+    /// Waits until no running node remembers anything dead and all are equal to the last bit; when that takes longer than
+    /// `within`, it is a violation.
+    pub async fn forget_the_dead(&self, within: Duration) {
+        let clean = || {
+            let (mut dead, mut digests) = (0, Vec::new());
+            self.with_running(|_, running| {
+                dead += running.node.status().tombstones;
+                digests.push(running.node.digest());
+            });
+            dead == 0 && digests.windows(2).all(|pair| pair[0] == pair[1])
+        };
+        if self.wait_until(within, clean).await.is_none() {
+            let mut detail = format!("not within {} s:", within.as_secs());
+            self.with_running(|name, running| {
+                let status = running.node.status();
+                let waiting = status.collection.waiting_for.iter().map(ToString::to_string);
+                let (waiting, agreed_ms) =
+                    (waiting.collect::<Vec<_>>().join(" "), status.collection.agreed_ms);
+                detail += &format!(
+                    " {name} has {} dead, agreed {agreed_ms} at {}, waiting for {waiting};",
+                    status.tombstones,
+                    running.node.engine().now_ms()
+                );
+            });
+            self.world().violation("what is dead is forgotten", detail);
+        }
+    }
+
+    /// Checks that no node remembers more dead keys than it may, give or take those of a moment.
+    pub async fn check_tombstones(&self) {
+        let limit = self.tuning().tombstones_limit as u64;
+        let over = || {
+            let mut over = Vec::new();
+            self.with_running(|name, running| {
+                let dead = running.node.status().tombstones;
+                over.extend((dead > limit).then(|| (name.to_owned(), dead)));
+            });
+            over
+        };
+        for (name, _) in over() {
+            // A round takes half a second; a node that has just been given some has not had its round yet.
+            sleep(Duration::from_secs(1)).await;
+            let still =
+                over().into_iter().find(|(still, dead)| *still == name && *dead > limit + limit / 2 + 5);
+            if let Some((name, dead)) = still {
+                let detail = format!("{name}: {dead} kept, {limit} allowed");
+                self.world().violation("tombstones are bounded", detail);
+            }
+        }
     }
 
     /// Checks that a write and a deletion at each node reach all others within a time that sync would not make: by
@@ -292,7 +370,8 @@ impl Cluster {
                 versions.update(&entry.version().to_le_bytes());
             }
             let (name, digest) = (name.to_owned(), running.node.digest());
-            snapshots.push(Snapshot { name, digest, versions: versions.digest(), entries });
+            let now_ms = running.node.engine().now_ms();
+            snapshots.push(Snapshot { name, digest, versions: versions.digest(), entries, now_ms });
         });
         snapshots
     }

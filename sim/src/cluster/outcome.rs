@@ -29,7 +29,8 @@ impl Cluster {
         self.with_running(|name, running| {
             let now_ms = running.node.engine().now_ms();
             let held: std::collections::BTreeMap<Bytes, Entry> = running.node.export().into_iter().collect();
-            for key in contributions.keys() {
+            // What is contributed after a key was forgotten begins anew, which the books of its epochs do not tell.
+            for key in contributions.keys().filter(|key| !ledger.is_forgotten(key)) {
                 let entry = held.get(key);
                 let shown = entry.map(|entry| shown_of(entry, now_ms)).unwrap_or_default();
                 let wrong = if crashed {

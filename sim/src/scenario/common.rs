@@ -12,7 +12,7 @@ use super::Figures;
 use crate::cluster::{Cluster, Cut, Writers, node_name};
 use crate::net::LinkFaults;
 use crate::runner::World;
-use crate::workload::{Workload, WorkloadSettings};
+use crate::workload::{Tally, Workload, WorkloadSettings};
 
 /// How often running nodes are looked into.
 const INSPECTION_PERIOD: Duration = Duration::from_secs(3);
@@ -22,11 +22,16 @@ const REPLICATION_BOUND: Duration = Duration::from_secs(1);
 
 /// A cluster with parameters drawn from the seed, none of its nodes started.
 pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
+    draw_cluster_tuned(world, nodes, &Tuning::default())
+}
+
+/// The same, with what is not drawn as given.
+pub(super) fn draw_cluster_tuned(world: &World, nodes: usize, tuning: &Tuning) -> Cluster {
     let mut rng = world.rng("tuning");
     // A third of the runs have queues so short that they overflow, which leaves the rest to sync.
     let outbox_keys_limit = if rng.random_ratio(1, 3) { rng.random_range(1..=20) } else { 100_000 };
     world.parameter("outbox_keys_limit", outbox_keys_limit);
-    let tuning = Tuning { outbox_keys_limit, ..Tuning::default() };
+    let tuning = Tuning { outbox_keys_limit, ..tuning.clone() };
     Cluster::new(world.clone(), nodes, tuning, Writers::Workload)
 }
 
@@ -127,6 +132,23 @@ pub(super) async fn heal_and_check(
     settings: WorkloadSettings,
     clock_error_max: Duration,
 ) -> Figures {
+    let healed = heal(cluster, workload, settings, clock_error_max).await;
+    end(cluster, healed).await
+}
+
+/// What [`heal`] came to.
+pub(super) struct Healed {
+    tally: Tally,
+    pub(super) converged: Option<Duration>,
+}
+
+/// The second phase but for the end of the nodes.
+pub(super) async fn heal(
+    cluster: &Cluster,
+    workload: Workload,
+    settings: WorkloadSettings,
+    clock_error_max: Duration,
+) -> Healed {
     let tally = workload.stop().await;
     cluster.inspect();
     cluster.heal();
@@ -141,6 +163,13 @@ pub(super) async fn heal_and_check(
         cluster.check_replication(REPLICATION_BOUND).await;
         cluster.check_outcome();
     }
+    Healed { tally, converged }
+}
+
+/// Ends all nodes; gives what was measured.
+pub(super) async fn end(cluster: &Cluster, healed: Healed) -> Figures {
+    let Healed { tally, converged } = healed;
+    let collected_again = cluster.collected_again();
     let expired = cluster.expired();
     let (conflicts, refused_future) = (cluster.conflicts(), cluster.refused_future());
     let lost_from_memory = cluster.lost_entries();
@@ -158,6 +187,9 @@ pub(super) async fn heal_and_check(
         conflicts,
         refused_future,
         lost_from_memory,
+        removed: cluster.removals(),
+        collected_again,
+        cut_s_max: 0.0,
         converged_after_s: converged.map(|took| took.as_secs_f64()),
     }
 }

@@ -5,6 +5,7 @@ mod clock_jump;
 mod collections;
 mod common;
 mod crash;
+mod deletes;
 mod expiry;
 mod join;
 mod leave;
@@ -17,6 +18,7 @@ use std::pin::Pin;
 
 use serde::Serialize;
 
+use crate::check::Removals;
 use crate::report::Report;
 use crate::runner::{RunError, Settings, World, run};
 
@@ -75,6 +77,12 @@ pub struct Figures {
     pub refused_future: u64,
     /// Entries in the memory of nodes when they crashed.
     pub lost_from_memory: u64,
+    /// Dead records that nodes removed.
+    pub removed: Removals,
+    /// Entries that nodes turned away because they had removed them before; counted by those that ran last.
+    pub collected_again: u64,
+    /// How long the longest cut lasted, virtual seconds; measured where that matters.
+    pub cut_s_max: f64,
     /// Virtual seconds from healing until everything was as it must be; none if it never was.
     pub converged_after_s: Option<f64>,
 }
@@ -84,6 +92,7 @@ pub fn all() -> &'static [Scenario] {
     &[
         partition::SCENARIO,
         crash::SCENARIO,
+        deletes::SCENARIO,
         join::SCENARIO,
         leave::SCENARIO,
         rewind::SCENARIO,

@@ -1,0 +1,79 @@
+//! Acting on what is agreed: removing what is dead, and turning away what comes too late.
+
+use rumour_crdt::Hlc;
+use rumour_transport::NodeId;
+use tokio::time::Instant;
+
+use super::watermarks::MESSAGE_AGE_LIMIT;
+use crate::engine::EngineState;
+use crate::message::GoneItem;
+
+/// Records removed in one go at most, so that no task is held up for long; the next round goes on.
+const COLLECT_LIMIT: usize = 50_000;
+
+/// What had to go although not all owners knew of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forced {
+    /// How many records.
+    pub(crate) records: usize,
+    /// They had died at or before this time.
+    pub(crate) floor: Hlc,
+}
+
+impl EngineState {
+    /// Removes what every owner knows to be dead.
+    pub(crate) fn collect(&self, now: Instant) {
+        let clock = self.clock.send_time();
+        let floor = {
+            let mut watermarks = self.watermarks.lock();
+            let floor = watermarks.advance(now, clock);
+            watermarks.collecting(floor);
+            floor
+        };
+        let removed = self.store.collect(floor, COLLECT_LIMIT, || self.clock.send_time());
+        self.counters.collected.add(removed as u64);
+    }
+
+    /// Removes the oldest of what is dead when that is more than `limit`, whoever knows of it.
+    pub(crate) fn force_out(&self, limit: usize) -> Option<Forced> {
+        let dead = self.store.tombstones();
+        if dead <= limit {
+            return None;
+        }
+        // A tenth more than there must, so that it need not be done at once again.
+        let excess = dead - limit + limit / 10;
+        // Entries that come meanwhile must meet the fence: it is closed before the first record goes.
+        let fence = self.clock.send_time();
+        self.watermarks.lock().collecting(fence);
+        let (records, floor) = self.store.force_out(excess, || self.clock.send_time());
+        self.watermarks.lock().forced_out(floor);
+        self.counters.collected_forced.add(records as u64);
+        (records > 0).then_some(Forced { records, floor })
+    }
+
+    /// Removes what a peer says is dead, unless it was changed since.
+    pub(crate) fn remove_gone(&self, gone: &[GoneItem]) {
+        for GoneItem { key, version, newest } in gone {
+            self.watermarks.lock().forced_out(newest.time);
+            if self.store.remove_gone(key, *version) {
+                self.counters.removed_gone.add(1);
+            }
+        }
+    }
+
+    /// Whether a message with entries is so old that what it brings may have been deleted and collected since.
+    pub(crate) fn is_stale(&self, clock: Hlc) -> bool {
+        let age_ms = self.clock.now_ms().saturating_sub(clock.millis());
+        let stale = u128::from(age_ms) > MESSAGE_AGE_LIMIT.as_millis();
+        if stale {
+            self.counters.refused_stale.add(1);
+        }
+        stale
+    }
+
+    /// Stops waiting for a member that is out of sight and will not come back: tombstones may go without it. Gives how many of
+    /// its incarnations were waited for.
+    pub(crate) fn forget_owner(&self, node: &NodeId) -> usize {
+        self.watermarks.lock().forget(node, self.clock.send_time())
+    }
+}
