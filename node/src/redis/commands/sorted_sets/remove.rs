@@ -94,11 +94,10 @@ fn pop(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, highest: bool) 
         return Err(CommandError::Syntax);
     }
     let count = args.get(2).map(positive_count).transpose()?;
-    let all = Bounds::Rank(0, -1);
-    let popped = session
-        .door
-        .engine
-        .write(args.at(1), |key| remove_range(key, all, highest, count.unwrap_or(1)))??;
+    let limit = count.unwrap_or(1);
+    // No more are collected than are taken, but for a limit of none, which selects all and takes none.
+    let first = Bounds::Rank(0, i64::try_from(limit).unwrap_or(i64::MAX) - 1);
+    let popped = session.door.engine.write(args.at(1), |key| remove_range(key, first, highest, limit))??;
     match (count, popped.first()) {
         // Without a count the pair is told flat in both protocols.
         (None, Some((name, score))) => {
