@@ -274,9 +274,40 @@ pub(crate) fn counted(base: &[u8], sum: Sum) -> Bytes {
             let total = total.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
             Bytes::from(total.to_string())
         }
-        (_, Ok(base)) => Bytes::from((base + sum.to_f64()).to_string()),
+        (_, Ok(base)) => Bytes::from(decimal(base, sum.to_f64())),
         _ => Bytes::copy_from_slice(base),
     }
+}
+
+/// The sum of two floats as people would write it: of 0.1 and 0.2 it is 0.3. Where a decimal of fifteen digits of the
+/// greater one lies within the error of the addition, that is what was meant. Never an exponent.
+fn decimal(a: f64, b: f64) -> String {
+    /// Digits that a float holds for sure.
+    const DIGITS: i32 = 15;
+    /// Places after the point that are ever shown.
+    const PLACES: usize = 17;
+    let (sum, greater) = (a + b, a.abs().max(b.abs()));
+    if !sum.is_finite() {
+        return sum.to_string();
+    }
+    let whole_digits = if greater < 1.0 { 0 } else { greater.log10().floor() as i32 + 1 };
+    let places = usize::try_from(DIGITS - whole_digits).unwrap_or(0);
+    let rounded = format!("{sum:.places$}");
+    let meant =
+        rounded.parse::<f64>().is_ok_and(|rounded| (rounded - sum).abs() <= 2.0 * f64::EPSILON * greater);
+    let shortest = sum.to_string();
+    let places = shortest.split_once('.').map_or(0, |(_, places)| places.len());
+    let text = match meant {
+        true => rounded,
+        false if places <= PLACES => shortest,
+        false => format!("{sum:.PLACES$}"),
+    };
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => &text,
+    };
+    // No number is below zero that shows none but zeros.
+    text.strip_prefix('-').filter(|text| *text == "0").unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]
@@ -290,6 +321,33 @@ mod tests {
 
     fn integer(counter: &Counter) -> i128 {
         counter.total().integer
+    }
+
+    #[test]
+    fn sums_of_floats_show_the_digits_that_were_meant() {
+        for (base, by, shown) in [
+            ("0.1", 0.2, "0.3"),
+            ("0.7", 0.1, "0.8"),
+            ("10.50", 0.1, "10.6"),
+            ("5.0e3", 2.0e2, "5200"),
+            ("3", -3.0, "0"),
+            ("3.0", -3.5, "-0.5"),
+            ("1000.1", -1000.0, "0.1"),
+            ("-0.3", 0.3, "0"),
+            ("1234567890.123456", 0.0, "1234567890.123456"),
+            ("0.1234567890123457", 0.0, "0.1234567890123457"),
+            ("1e20", 1.0, "100000000000000000000"),
+            ("0", 1e-17, "0.00000000000000001"),
+            ("0", 1e-30, "0"),
+            ("0", 0.000_000_123, "0.000000123"),
+            ("123456789.1", 0.000_001, "123456789.100001"),
+        ] {
+            let sum = Sum { integer: 0, float: by };
+            let text = decimal(base.parse().unwrap(), sum.to_f64());
+            assert_eq!(text, shown, "{base} + {by}");
+        }
+        assert_eq!(&counted(b"5", Sum { integer: 0, float: 0.5 })[..], b"5.5");
+        assert_eq!(&counted(b"1.5", Sum { integer: 2, float: 0.0 })[..], b"3.5");
     }
 
     #[test]
