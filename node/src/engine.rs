@@ -4,6 +4,8 @@
 
 mod elements;
 mod image;
+#[cfg(test)]
+pub(crate) mod testing;
 mod view;
 mod writer;
 

@@ -198,3 +198,60 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
     }
     Ack { number: batch.number, clock: engine.clock.send_time(), refused }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::engine::testing::engine_at;
+
+    /// A set as one peer has it and another one contributes to it.
+    const MEMBERS: u32 = 100_000;
+    const DELTA_BYTES_MAX: usize = 300;
+
+    fn add(engine: &Engine, members: std::ops::Range<u32>) {
+        let added = engine.write(b"a set with a key of some length", |key| {
+            let mut set = key.members().expect("it is a set or nothing");
+            for member in members {
+                set.put(format!("member-{member:09}").as_bytes(), (), None);
+            }
+        });
+        added.expect("the node serves");
+    }
+
+    /// The frames that bring a peer what waits for it, and their bytes.
+    fn send(from: &EngineState, to: &EngineState) -> usize {
+        let queue = from.fanout.queue(&"peer".parse().expect("a name"));
+        let mut sent = 0;
+        while let Some(batch) = next_batch(from, &queue, 0) {
+            let body = codec::encode(&batch).expect("it fits");
+            sent += body.len();
+            let ack = apply(to, codec::decode(&body).expect("own bytes"));
+            let ack = codec::encode(&ack).expect("it fits");
+            acknowledge(from, &queue, 0, kind::ACK, &ack).expect("in order");
+        }
+        sent
+    }
+
+    #[test]
+    fn adding_a_member_to_a_large_set_sends_that_member_alone() {
+        let (a, b) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000));
+        a.fanout.queue(&"peer".parse().expect("a name"));
+        let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
+        add(&here, 0..MEMBERS);
+        let whole = send(&a, &b);
+        assert!(whole > 1_000_000, "{whole}");
+        add(&there, MEMBERS..MEMBERS + 10);
+        add(&here, MEMBERS + 10..MEMBERS + 11);
+        let delta = send(&a, &b);
+        println!("{MEMBERS} members: {whole} bytes, one more: {delta} bytes");
+        assert!(delta < DELTA_BYTES_MAX, "{delta} bytes for one member");
+        let members = |engine: &Engine| {
+            engine.read(b"a set with a key of some length", |view| {
+                view?.members().map(rumour_crdt::Fields::len)
+            })
+        };
+        assert_eq!(members(&here), Some(MEMBERS as usize + 1));
+        assert_eq!(members(&there), Some(MEMBERS as usize + 11));
+    }
+}

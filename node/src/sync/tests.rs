@@ -1,57 +1,19 @@
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proptest::prelude::*;
-use rumour_crdt::{ActorId, DigestKey};
+use rumour_crdt::ActorId;
 use tokio::time::Instant;
 
 use super::*;
-use crate::clock::NodeClock;
-use crate::conflicts::ConflictLog;
-use crate::engine::{Engine, EngineState, Phase, SetOptions};
-use crate::env::WallClock;
+use crate::engine::testing::engine_at;
+use crate::engine::{Engine, EngineState, SetOptions};
 use crate::message::{OwnerTable, SyncReply, SyncRequest};
-use crate::namespace::Namespaces;
-use crate::replication::Fanout;
-use crate::status::StatusSource;
-use crate::store::Store;
-
-/// A wall clock that stands still.
-struct At(u64);
-
-impl WallClock for At {
-    fn now_ms(&self) -> u64 {
-        self.0
-    }
-}
 
 const WRITTEN_MS: u64 = 1_000_000;
 
-/// A node without a network. `now_ms` is its wall clock.
-fn node(actor: u64, now_ms: u64) -> Arc<EngineState> {
-    let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
-    let counters = Arc::default();
-    let namespaces = Arc::new(Namespaces::new(&[]));
-    let conflicts = ConflictLog::new(namespaces.clone(), tokio::sync::broadcast::channel(1).0);
-    let state = EngineState {
-        conflicts,
-        namespaces,
-        node: name.clone(),
-        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None),
-        clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
-        fanout: Fanout::new(10, Arc::clone(&counters)),
-        counters,
-        phase: Phase::default(),
-        status: StatusSource::new("test".into()),
-        watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
-    };
-    state.phase.serve();
-    Arc::new(state)
-}
-
 /// Moves everything to a node whose clock stands later, so that no entry is young any more.
 fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
-    let to = node(actor, WRITTEN_MS + 60_000);
+    let to = engine_at(actor, WRITTEN_MS + 60_000);
     for (key, entry) in from.export() {
         to.apply(&key, entry).expect("not in the future");
     }
@@ -96,7 +58,7 @@ fn set(node: &Arc<EngineState>, key: &str, value: &str) {
 
 #[test]
 fn an_idle_session_costs_tens_of_bytes() {
-    let a = node(1, WRITTEN_MS);
+    let a = engine_at(1, WRITTEN_MS);
     for key in 0..1000 {
         set(&a, &format!("key{key}"), "value");
     }
@@ -110,15 +72,15 @@ fn an_idle_session_costs_tens_of_bytes() {
 
 #[test]
 fn an_empty_node_is_filled_however_many_keys_one_slot_holds() {
-    let a = node(1, WRITTEN_MS);
+    let a = engine_at(1, WRITTEN_MS);
     for key in 0..20_000 {
         set(&a, &format!("{{tag}}{key}"), "value");
     }
-    let (full, empty) = (later(&a, 2), node(3, WRITTEN_MS + 60_000));
+    let (full, empty) = (later(&a, 2), engine_at(3, WRITTEN_MS + 60_000));
     let (report, _) = run(&empty, &full);
     assert_eq!(report.received, 20_000);
     assert_eq!(empty.export(), full.export());
-    let empty = node(4, WRITTEN_MS + 60_000);
+    let empty = engine_at(4, WRITTEN_MS + 60_000);
     let (report, _) = run(&full, &empty);
     assert_eq!(report.sent, 20_000);
     assert_eq!(empty.export(), full.export());
@@ -126,12 +88,12 @@ fn an_empty_node_is_filled_however_many_keys_one_slot_holds() {
 
 #[test]
 fn large_values_are_spread_over_messages() {
-    let a = node(1, WRITTEN_MS);
+    let a = engine_at(1, WRITTEN_MS);
     let value = "x".repeat(700 * 1024);
     for key in 0..8 {
         set(&a, &format!("key{key}"), &value);
     }
-    let (full, empty) = (later(&a, 2), node(3, WRITTEN_MS + 60_000));
+    let (full, empty) = (later(&a, 2), engine_at(3, WRITTEN_MS + 60_000));
     let (report, _) = run(&empty, &full);
     assert_eq!(report.received, 8);
     assert_eq!(empty.store.root_cell(), full.store.root_cell());
@@ -139,7 +101,7 @@ fn large_values_are_spread_over_messages() {
 
 #[test]
 fn a_flush_spreads_before_anything_is_compared() {
-    let a = node(1, WRITTEN_MS);
+    let a = engine_at(1, WRITTEN_MS);
     set(&a, "old", "v");
     let b = later(&a, 2);
     Engine::new(b.clone()).flush().expect("serves");
@@ -152,7 +114,7 @@ fn a_flush_spreads_before_anything_is_compared() {
 
 #[test]
 fn young_entries_are_left_to_replication() {
-    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS));
     set(&a, "k", "v");
     let (report, _) = run(&a, &b);
     assert_eq!((report.slots, report.sent), (1, 0));
@@ -160,7 +122,7 @@ fn young_entries_are_left_to_replication() {
 
 #[test]
 fn requests_and_replies_that_make_no_sense_change_nothing() {
-    let a = node(1, WRITTEN_MS);
+    let a = engine_at(1, WRITTEN_MS);
     set(&a, "k", "v");
     let before = a.export();
     let hostile = [
@@ -204,7 +166,7 @@ proptest! {
         tagged in any::<bool>(),
     ) {
         let name = |n: u16| if tagged { format!("{{t}}{n}") } else { format!("k{n}") };
-        let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+        let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS));
         for key in &common {
             set(&a, &name(*key), "common");
         }
@@ -234,7 +196,7 @@ proptest! {
 
 /// Two nodes that have met and hold the same, one of them with a deleted key.
 fn acquainted_pair() -> (Arc<EngineState>, Arc<EngineState>) {
-    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS));
     for (one, other) in [(&a, &b), (&b, &a)] {
         let mut watermarks = one.watermarks.lock();
         watermarks.acquainted();
@@ -247,7 +209,7 @@ fn acquainted_pair() -> (Arc<EngineState>, Arc<EngineState>) {
 
 #[test]
 fn both_ends_of_a_session_learn_what_the_other_has_seen() {
-    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS));
     set(&a, "of a", "v");
     set(&b, "of b", "v");
     let (of_a, of_b) = (entry(&a, "of a"), entry(&b, "of b"));
@@ -261,7 +223,7 @@ fn both_ends_of_a_session_learn_what_the_other_has_seen() {
 
 #[test]
 fn what_is_left_out_as_too_young_does_not_count_as_seen() {
-    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS));
+    let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS));
     set(&a, "k", "v");
     run_to(&a, &b, true);
     b.watermarks.lock().collecting(Hlc::MAX);
@@ -270,7 +232,7 @@ fn what_is_left_out_as_too_young_does_not_count_as_seen() {
 
 #[test]
 fn what_is_refused_for_lying_in_the_future_does_not_count_as_seen() {
-    let (a, b) = (node(1, WRITTEN_MS + 10_000), node(2, WRITTEN_MS));
+    let (a, b) = (engine_at(1, WRITTEN_MS + 10_000), engine_at(2, WRITTEN_MS));
     set(&a, "k", "v");
     let written = entry(&a, "k");
     for (from, to) in [(&a, &b), (&b, &a)] {
@@ -330,7 +292,7 @@ fn a_forced_tombstone_spares_a_key_that_the_absent_wrote_again() {
 
 #[test]
 fn entries_that_were_sent_too_long_ago_are_turned_away() {
-    let (a, b) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS + 26_000));
+    let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS + 26_000));
     set(&a, "k", "v");
     let exchange =
         SyncRequest::Exchange { clock: a.clock.send_time(), entries: a.export(), want: vec![], gone: vec![] };

@@ -1,0 +1,47 @@
+//! Engines without a network around them, for tests.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rumour_crdt::{ActorId, DigestKey};
+
+use super::{EngineState, Phase};
+use crate::clock::NodeClock;
+use crate::conflicts::ConflictLog;
+use crate::env::WallClock;
+use crate::namespace::Namespaces;
+use crate::replication::Fanout;
+use crate::status::StatusSource;
+use crate::store::Store;
+use crate::sync::Watermarks;
+
+/// A wall clock that stands still.
+struct At(u64);
+
+impl WallClock for At {
+    fn now_ms(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A node without a network. `now_ms` is its wall clock.
+pub(crate) fn engine_at(actor: u64, now_ms: u64) -> Arc<EngineState> {
+    let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
+    let counters = Arc::default();
+    let namespaces = Arc::new(Namespaces::new(&[]));
+    let conflicts = ConflictLog::new(namespaces.clone(), tokio::sync::broadcast::channel(1).0);
+    let state = EngineState {
+        conflicts,
+        namespaces,
+        node: name.clone(),
+        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None),
+        clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
+        fanout: Fanout::new(10, Arc::clone(&counters)),
+        counters,
+        phase: Phase::default(),
+        status: StatusSource::new("test".into()),
+        watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
+    };
+    state.phase.serve();
+    Arc::new(state)
+}
