@@ -389,7 +389,6 @@ pub(crate) fn check_value(bytes: usize) -> Result<(), WriteError> {
 ///
 /// # Errors
 /// [`WriteError::NameTooLarge`].
-#[cfg(feature = "redis")]
 pub(crate) fn check_name(bytes: usize) -> Result<(), WriteError> {
     if bytes > KEY_BYTES_LIMIT {
         return Err(WriteError::NameTooLarge { bytes, limit: KEY_BYTES_LIMIT });

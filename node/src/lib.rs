@@ -53,7 +53,7 @@ mod store;
 mod sync;
 
 pub use builder::NodeBuilder;
-pub use cache::{Cache, Set};
+pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
 pub use config::{Credentials, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
 pub use engine::{

@@ -1,13 +1,27 @@
 //! The embedding API: what a Rust service calls.
+//!
+//! Values stand here, each type of collection in a file of its own. What concurrent use gives is told by each type.
+
+mod counter;
+mod map;
+mod set;
+mod sorted_set;
+mod values;
 
 use std::future::{Future, IntoFuture, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rumour_crdt::Kind;
 
-use crate::engine::{Condition, Engine, SetExpiry, SetOptions, Ttl};
+use crate::engine::{Condition, Engine, SetExpiry, SetOptions, Ttl, View, Writer};
 use crate::error::WriteError;
+pub use counter::Counter;
+pub use map::Map;
+pub use set::SetOf;
+pub use sorted_set::SortedSet;
+pub use values::Values;
 
 /// A handle to the cache; cheap to clone, usable from any task.
 #[derive(Clone)]
@@ -80,6 +94,31 @@ impl Cache {
         Ok(self.engine.expiry(key.as_ref()))
     }
 
+    /// The number under a key. See [`Counter`].
+    pub fn counter(&self, key: impl Into<Bytes>) -> Counter<'_> {
+        Counter::new(&self.engine, key.into())
+    }
+
+    /// The set under a key. See [`SetOf`].
+    pub fn set_of(&self, key: impl Into<Bytes>) -> SetOf<'_> {
+        SetOf::new(&self.engine, key.into())
+    }
+
+    /// The map under a key. See [`Map`].
+    pub fn map(&self, key: impl Into<Bytes>) -> Map<'_> {
+        Map::new(&self.engine, key.into())
+    }
+
+    /// The sorted set under a key. See [`SortedSet`].
+    pub fn sorted_set(&self, key: impl Into<Bytes>) -> SortedSet<'_> {
+        SortedSet::new(&self.engine, key.into())
+    }
+
+    /// The multi-value register under a key. See [`Values`].
+    pub fn values(&self, key: impl Into<Bytes>) -> Values<'_> {
+        Values::new(&self.engine, key.into())
+    }
+
     /// Removes every key of the cluster that was written before now.
     ///
     /// # Errors
@@ -127,6 +166,39 @@ impl<'a> IntoFuture for Set<'a> {
     }
 }
 
+/// Has `read` look at what the key shows, if it is of this type; `None` if there is nothing.
+///
+/// Fails while the node joins or after it stopped, and if the key is of another type.
+fn read<R>(
+    engine: &Engine,
+    key: &[u8],
+    wanted: Kind,
+    read: impl FnOnce(View<'_>) -> R,
+) -> Result<Option<R>, WriteError> {
+    engine.check_serving()?;
+    engine.read(key, |view| match view {
+        None => Ok(None),
+        Some(view) if view.kind() == wanted => Ok(Some(read(view))),
+        Some(_) => Err(WriteError::WrongType { wanted }),
+    })
+}
+
+/// Has `write` change a key that shows this type or nothing.
+fn write<R>(
+    engine: &Engine,
+    key: &[u8],
+    wanted: Kind,
+    write: impl FnOnce(&mut Writer<'_>) -> Result<R, WriteError>,
+) -> Result<R, WriteError> {
+    engine.write(key, |key| {
+        key.expect(wanted)?;
+        write(key)
+    })?
+}
+
 fn expiry_ms(engine: &Engine, ttl: Duration) -> u64 {
     engine.now_ms().saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;
