@@ -1,5 +1,6 @@
 //! `CONFIG GET`: the settings that clients ask for, with the values that are true here.
 
+use super::object::{COMPACT_BYTES_LIMIT, COMPACT_ELEMENTS_LIMIT, INTEGERS_LIMIT};
 use crate::redis::connection::KEEPALIVE;
 use crate::redis::error::CommandError;
 use crate::redis::glob;
@@ -8,7 +9,7 @@ use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 /// The password is not among them: whoever may ask has given it.
-fn settings(session: &Session) -> [(&'static str, String); 16] {
+fn settings(session: &Session) -> [(&'static str, String); 19] {
     let addr = session.door.local_addr;
     [
         ("appendonly", "no".into()),
@@ -16,6 +17,8 @@ fn settings(session: &Session) -> [(&'static str, String); 16] {
         ("client-query-buffer-limit", REQUEST_BYTES_LIMIT.to_string()),
         ("cluster-enabled", "no".into()),
         ("databases", "1".into()),
+        ("hash-max-listpack-entries", COMPACT_ELEMENTS_LIMIT.to_string()),
+        ("hash-max-listpack-value", COMPACT_BYTES_LIMIT.to_string()),
         ("maxclients", session.door.max_clients.to_string()),
         ("maxmemory", "0".into()),
         ("maxmemory-policy", "noeviction".into()),
@@ -24,6 +27,7 @@ fn settings(session: &Session) -> [(&'static str, String); 16] {
         ("proto-max-bulk-len", BULK_BYTES_LIMIT.to_string()),
         ("replica-read-only", "no".into()),
         ("save", String::new()),
+        ("set-max-intset-entries", INTEGERS_LIMIT.to_string()),
         ("slave-read-only", "no".into()),
         ("tcp-keepalive", KEEPALIVE.as_secs().to_string()),
         ("timeout", "0".into()),

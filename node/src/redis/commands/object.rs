@@ -13,9 +13,9 @@ use crate::redis::session::Session;
 
 /// Sizes up to which Redis holds values in its compact ways.
 const EMBEDDED_BYTES_LIMIT: usize = 44;
-const COMPACT_ELEMENTS_LIMIT: usize = 128;
-const COMPACT_BYTES_LIMIT: usize = 64;
-const INTEGERS_LIMIT: usize = 512;
+pub(super) const COMPACT_ELEMENTS_LIMIT: usize = 128;
+pub(super) const COMPACT_BYTES_LIMIT: usize = 64;
+pub(super) const INTEGERS_LIMIT: usize = 512;
 
 /// What Redis would call its way to hold such a value; clients look at it to tell small from large.
 fn encoding_of(view: View<'_>) -> &'static str {

@@ -1,8 +1,10 @@
 //! Walking over the keys, and over the elements of a key.
 
+use bytes::Bytes;
 use rumour_crdt::{Field, FieldName, Fields, Payload};
 
 use super::{integer, kind_of};
+use crate::engine::Engine;
 use crate::redis::error::CommandError;
 use crate::redis::glob;
 use crate::redis::parser::Args;
@@ -97,8 +99,22 @@ pub(super) fn walk<'a, P: Payload>(
     };
     let to = from.saturating_sub(options.count.max(ELEMENTS_AT_ONCE));
     let found = (to..from).rev().filter_map(|place| fields.at(place, now_ms));
-    let found = found.filter(|(name, _)| fits(options.pattern, name)).collect();
+    let found = found.filter(|(name, _)| fits(options.pattern, name));
+    let mut found: Vec<_> = found.collect();
+    // As they were put, which is what people expect of a small collection.
+    found.reverse();
     (to as u64, found)
+}
+
+/// Up to about `count` keys from the cursor on: a walk over few keys does not take many calls.
+fn keys_from(engine: &Engine, cursor: u64, count: usize) -> (u64, Vec<Bytes>) {
+    let (mut next, mut keys) = engine.scan(cursor, count);
+    while next != 0 && keys.len() < count {
+        let (after, more) = engine.scan(next, count - keys.len());
+        next = after;
+        keys.extend(more);
+    }
+    (next, keys)
 }
 
 pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
@@ -109,7 +125,7 @@ pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     let (next, mut keys) = match kind {
         // No key is of a type that there is not: the walk ends at once.
         Some(None) => (0, Vec::new()),
-        _ => engine.scan(cursor, options.count),
+        _ => keys_from(engine, cursor, options.count),
     };
     keys.retain(|key| fits(options.pattern, key));
     if let Some(kind) = kind {
