@@ -48,9 +48,11 @@ struct Side {
 }
 
 impl Side {
-    /// An entry with this stamp is left out: the end held it from that time on at the earliest.
+    /// An entry with this stamp is left out: nobody held it before that time of its own clock.
     fn leave_out(&mut self, stamp: Hlc) {
-        self.until = self.until.min(Hlc::from_bits(stamp.bits().saturating_sub(1)));
+        let before = Hlc::from_bits(stamp.bits().saturating_sub(1));
+        self.until = self.until.min(before);
+        self.held.iter_mut().for_each(|(_, held)| *held = (*held).min(before));
     }
 }
 

@@ -304,3 +304,17 @@ fn entries_that_were_sent_too_long_ago_are_turned_away() {
 fn entry(node: &EngineState, key: &str) -> Entry {
     node.store.with_entry(key.as_bytes(), 0, Entry::clone).expect("it is there")
 }
+
+#[test]
+fn what_is_left_out_does_not_count_as_seen_of_those_it_came_from_either() {
+    let (a, b, c) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS), node(3, WRITTEN_MS));
+    set(&a, "k", "v");
+    let written = entry(&a, "k");
+    run_to(&b, &a, false);
+    // Node b has seen all of a, and leaves to replication what c lacks.
+    run_to(&b, &c, true);
+    c.watermarks.lock().collecting(Hlc::MAX);
+    assert!(!c.watermarks.lock().is_collected(&written));
+    run_to(&b, &c, false);
+    assert!(c.watermarks.lock().is_collected(&written));
+}
