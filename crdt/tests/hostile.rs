@@ -228,9 +228,32 @@ fn malformed_elements_are_refused() {
     assert_eq!((empty.len(), empty.places()), (0, 0));
 }
 
-/// A list of puts that claims to be 2^40 long must not make room for that.
+/// The most address space that this process ever had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).expect("it is told");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+/// A list of puts that claims to be long must not make room for that.
+#[cfg(target_os = "linux")]
 #[test]
-fn claimed_lengths_reserve_nothing() {
+fn claimed_lengths_take_no_memory() {
+    const CLAIMED: u64 = 1 << 25;
+    let before = peak_bytes();
+    let mut bytes = encode(&(true, Vec::<(u64, u64, u64)>::new()));
+    bytes.extend(encode(&(1_u8, Bytes::from("a"), CLAIMED)));
+    assert_eq!(decode::<Fields<Bytes>>(&bytes), None);
+    assert_eq!(decode::<DotSet>(&encode(&CLAIMED)), None);
+    assert_eq!(decode::<Counter>(&encode(&CLAIMED)), None);
+    let grown = peak_bytes() - before;
+    assert!(grown < 512 << 20, "{grown} bytes for nothing");
+}
+
+/// Nor is a length that no memory holds a panic.
+#[test]
+fn impossible_lengths_are_refused() {
     let mut bytes = encode(&(true, Vec::<(u64, u64, u64)>::new()));
     bytes.extend(encode(&(1_u8, Bytes::from("a"), 1_u64 << 40)));
     assert_eq!(decode::<Fields<Bytes>>(&bytes), None);

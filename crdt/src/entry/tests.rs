@@ -337,6 +337,7 @@ fn an_end_that_did_not_hold_after_all_brings_its_value_back() {
     assert!(short.expire(100) && short.live_value(100).is_none());
     let both = merged(&short, &long);
     assert_eq!(both.live_value(100), Some("v".into()));
+    assert_ne!(both.version(), long.version(), "ends that do not hold are exchanged too");
     assert_eq!(both, merged(&long, &short));
     let mut gone = both.clone();
     assert!(gone.expire(500));
