@@ -6,10 +6,10 @@
 
 mod redis_support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis_support::{Client, Door, Reply};
+use redis_support::{Client, Door, Reply, encode};
 
 fn line(text: &str) -> Reply {
     Reply::Line(text.to_owned())
@@ -24,31 +24,49 @@ fn executes(client: &mut Client, key: &str, change: impl FnOnce()) -> bool {
     client.say("EXEC") != line("*-1")
 }
 
+/// Commands that take long between their first change and their last, so that a reader would come between.
+fn change_at_length(client: &mut Client, writer: usize, turn: usize) {
+    let value = turn.to_string();
+    let filler: Vec<_> = (0..500).map(|key| format!("filler:{key}")).collect();
+    match writer {
+        0 => {
+            let mut batch = [&["MULTI"][..], &["INCR", "a"]].map(encode).concat();
+            filler.iter().for_each(|key| batch.extend(encode(&["SET", key, &value])));
+            batch.extend([&["INCR", "b"][..], &["EXEC"]].map(encode).concat());
+            client.send(&batch);
+            (0..filler.len() + 4).for_each(|_| drop(client.reply()));
+        }
+        1 => {
+            let pairs = filler.iter().flat_map(|key| [key.as_str(), &value]);
+            let request: Vec<_> =
+                ["MSET", "a", &value].into_iter().chain(pairs).chain(["b", &value]).collect();
+            assert_eq!(client.call(&request), line("+OK"));
+        }
+        // The value is always under one of the two names.
+        _ => ["RENAME x y", "RENAME y x"]
+            .into_iter()
+            .for_each(|words| assert_eq!(client.say(words), line("+OK"))),
+    }
+}
+
 #[test]
 fn nobody_sees_a_part_of_what_changes_several_keys() {
     let door = Door::open();
-    door.client().say("MSET a 0 b 0 x 0");
-    let done = AtomicBool::new(false);
+    door.client().say("MSET a 0 b 0");
+    let fields = (0..500).flat_map(|field| [field.to_string(), "v".to_owned()]);
+    door.client().call(&["HSET".to_owned(), "x".to_owned()].into_iter().chain(fields).collect::<Vec<_>>());
+    let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for writer in 0..3 {
             let (door, done) = (&door, &done);
             scope.spawn(move || {
                 let mut client = door.client();
-                for turn in 0..300 {
-                    match writer {
-                        0 => ["MULTI", "INCR a", "ECHO between", "INCR b", "EXEC"]
-                            .map(|words| client.say(words))
-                            .len(),
-                        1 => usize::from(client.say(&format!("MSET a {turn} b {turn}")) == line("+OK")),
-                        // The value is always under one of the two names.
-                        _ => ["RENAME x y", "RENAME y x"].map(|words| client.say(words)).len(),
-                    };
-                }
-                done.store(true, Ordering::Relaxed);
+                (0..100).for_each(|turn| change_at_length(&mut client, writer, turn));
+                done.fetch_add(1, Ordering::Relaxed);
             });
         }
         let mut reader = door.client();
-        while !done.load(Ordering::Relaxed) {
+        while done.load(Ordering::Relaxed) < 3 {
             let values = reader.say("MGET a b");
             assert_eq!(values.items()[0], values.items()[1]);
             assert_eq!(reader.say("EXISTS x y").number(), Some(1));
