@@ -17,7 +17,7 @@ fn assert_passes(name: &str) {
         nodes: scenario.nodes_default,
         seeds: 1000..1006,
         jobs: 1,
-        wall_budget: Duration::from_secs(120),
+        wall_budget: Duration::from_secs(300),
     };
     let report = sweep(&settings, |_| ()).unwrap();
     assert!(report.passed(), "never met: {:?}; failures: {:#?}", report.never_met, report.failures);
@@ -56,4 +56,65 @@ fn leave() {
 #[test]
 fn deletes() {
     assert_passes("deletes");
+}
+
+#[test]
+fn counters() {
+    assert_passes("counters");
+}
+
+#[test]
+fn sets() {
+    assert_passes("sets");
+}
+
+#[test]
+fn maps() {
+    assert_passes("maps");
+}
+
+#[test]
+fn sorted_sets() {
+    assert_passes("sorted-sets");
+}
+
+#[test]
+fn amnesia() {
+    assert_passes("amnesia");
+}
+
+#[test]
+fn expiry() {
+    assert_passes("expiry");
+}
+
+#[test]
+fn clock_jump() {
+    assert_passes("clock-jump");
+}
+
+#[test]
+fn every_scenario_with_nodes_is_guarded() {
+    let guarded = [
+        "partition",
+        "crash",
+        "join",
+        "leave",
+        "rewind",
+        "skew",
+        "deletes",
+        "counters",
+        "sets",
+        "maps",
+        "sorted-sets",
+        "amnesia",
+        "expiry",
+        "clock-jump",
+    ];
+    let unguarded: Vec<_> = rumour_sim::scenario::all()
+        .iter()
+        .map(|scenario| scenario.name)
+        .filter(|name| *name != "network" && !guarded.contains(name))
+        .collect();
+    assert!(unguarded.is_empty(), "add a test for {unguarded:?}");
 }

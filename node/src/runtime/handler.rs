@@ -155,6 +155,7 @@ impl Runtime {
                 encode(&respond(&self.engine, peer, request, Instant::now()).map_err(nonsense)?)
             }
             kind::GOODBYE => {
+                self.serving_peers.lock().remove(&from.node);
                 let events = self.view.lock().reported(from, Reported::Leaving, Instant::now());
                 self.view_changed(events);
                 Ok(Bytes::new())

@@ -37,10 +37,12 @@ impl Runtime {
                         }
                     }
                     // Everybody within reach is as new as this node: there is nothing to be filled with.
-                    None => {
+                    None if self.nobody_serves() => {
                         self.joining.lock().filled();
                         continue;
                     }
+                    // The connection to a peer that serves has broken; it will be dialed again.
+                    None => {}
                 }
             }
             sleep(JOIN_TICK).await;

@@ -209,6 +209,11 @@ impl Runtime {
         self.kick_sync(&info.node);
     }
 
+    /// Whether no peer that was heard said that it serves.
+    pub(super) fn nobody_serves(&self) -> bool {
+        !self.serving_peers.lock().values().any(|serves| *serves)
+    }
+
     /// A random one of the connected peers that serve.
     pub(super) fn serving_peer(&self) -> Option<NodeId> {
         let peers = self.transport()?.peers();
