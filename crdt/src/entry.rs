@@ -7,6 +7,7 @@ mod conflict;
 mod contribute;
 mod expiry;
 mod merge;
+mod parts;
 mod read;
 #[cfg(test)]
 mod tests;

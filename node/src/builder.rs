@@ -9,6 +9,7 @@ use crate::env::Environment;
 use crate::error::NodeError;
 use crate::namespace::{Namespace, Namespaces};
 use crate::node::Node;
+use crate::store::{EvictionPolicy, MemoryLimit};
 
 /// Collects a node's settings. Text is parsed when it is given and errors are reported by `start`.
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     seeds: Vec<String>,
     tuning: Tuning,
+    memory: MemoryLimit,
     namespaces: Vec<Namespace>,
     environment: Environment,
 }
@@ -81,6 +83,19 @@ impl NodeBuilder {
         self
     }
 
+    /// The most memory that entries may take, tombstones and what is kept of evicted entries included, in bytes; 0 for no limit, which
+    /// is the default. Buffers, connections and queues come on top; allow for a third more.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.memory.bytes = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// What goes when that memory is used up. Default [`EvictionPolicy::NoEviction`]: writes are refused.
+    pub fn eviction(mut self, policy: EvictionPolicy) -> Self {
+        self.memory.policy = policy;
+        self
+    }
+
     /// Another world than the real one: clock, network and chance of a simulator.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
@@ -135,7 +150,7 @@ impl NodeBuilder {
         }
         Namespaces::check(&self.namespaces).map_err(NodeError::Config)?;
         let credentials = self.credentials.ok_or(NodeError::NoIdentity)?;
-        let tuning = self.tuning;
+        let (tuning, memory) = (self.tuning, self.memory);
         let config = Config {
             name,
             cluster,
@@ -144,6 +159,7 @@ impl NodeBuilder {
             advertise,
             seeds: self.seeds,
             tuning,
+            memory,
             namespaces: self.namespaces,
         };
         Ok((config, self.environment))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rumour_transport::{ClusterKey, ClusterName, NodeId};
 
 use crate::namespace::Namespace;
+use crate::store::MemoryLimit;
 
 /// How a node proves that it belongs to the cluster.
 #[derive(Debug, Clone)]
@@ -69,5 +70,6 @@ pub(crate) struct Config {
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
     pub(crate) tuning: Tuning,
+    pub(crate) memory: MemoryLimit,
     pub(crate) namespaces: Vec<Namespace>,
 }

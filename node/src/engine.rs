@@ -25,7 +25,7 @@ use crate::events::Events;
 use crate::membership::MemberState;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
-use crate::status::{Status, StatusSource};
+use crate::status::{MemoryStatus, Status, StatusSource};
 use crate::store::{Applied, Store};
 use crate::sync::Watermarks;
 pub use elements::Elements;
@@ -226,6 +226,7 @@ impl Engine {
     /// See [`WriteError`]; nothing was written then.
     pub fn set(&self, key: &[u8], value: Bytes, options: SetOptions) -> Result<SetOutcome, WriteError> {
         check_value(value.len())?;
+        self.check_memory()?;
         self.write(key, |key| {
             let previous = key.view().and_then(|view| view.text());
             let written = match options.condition {
@@ -242,7 +243,8 @@ impl Engine {
 
     /// Deletes a key. Returns whether there was anything.
     ///
-    /// A tombstone is left only where there was a value: deleting nothing writes nothing.
+    /// A tombstone is left only where there was something, be it what this node has evicted and others still show: deleting nothing
+    /// writes nothing.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
@@ -251,7 +253,12 @@ impl Engine {
         reason = "the method is not general over the lifetime"
     )]
     pub fn delete(&self, key: &[u8]) -> Result<bool, WriteError> {
-        self.write(key, |key| key.delete())
+        let deleted = self.write(key, |key| key.delete())?;
+        if !deleted && self.inner.store.is_evicted(key) {
+            // Others may still show what is no longer here.
+            self.write(key, |key| key.replace())?;
+        }
+        Ok(deleted)
     }
 
     /// When a key expires.
@@ -359,6 +366,20 @@ impl Engine {
         self.inner.phase.check()
     }
 
+    /// Whether there is memory for another write, after what may be evicted was.
+    ///
+    /// # Errors
+    /// [`WriteError::OutOfMemory`].
+    pub fn check_memory(&self) -> Result<(), WriteError> {
+        if self.inner.store.has_room() { Ok(()) } else { Err(WriteError::OutOfMemory) }
+    }
+
+    /// The memory for entries: how much there is, and what came of it.
+    #[must_use]
+    pub fn memory(&self) -> MemoryStatus {
+        self.inner.store.memory_use()
+    }
+
     /// Whether the node takes writes.
     fn check_writing(&self) -> Result<(), WriteError> {
         self.inner.phase.check()?;
@@ -433,7 +454,7 @@ impl EngineState {
     /// Every entry with its key, tombstones included, in key order.
     pub(crate) fn export(&self) -> Vec<(Bytes, Entry)> {
         let mut entries = Vec::new();
-        self.store.for_each(|key, entry| entries.push((key.clone(), entry.clone())));
+        self.store.for_each(|key, entry| entries.push((Bytes::copy_from_slice(key), entry.clone())));
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         entries
     }

@@ -36,6 +36,9 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
+    /// The node's memory is used up and its policy lets nothing go; delete something, or give it more (`--max-memory`).
+    #[error("command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
     /// The key holds another type of value.
     #[error("the key does not hold a {wanted}")]
     WrongType {

@@ -70,5 +70,7 @@ pub use rumour_crdt::{Amount, ExpiryPolicy, Field, FieldName, Fields, Kind, Scor
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
 pub use status::{
-    ClockStatus, CollectionStatus, MemberStatus, ReplicationStatus, SeedStatus, Status, SyncStatus,
+    ClockStatus, CollectionStatus, MemberStatus, MemoryStatus, ReplicationStatus, SeedStatus, Status,
+    SyncStatus,
 };
+pub use store::{EvictionPolicy, MemoryLimit, UnknownPolicy};

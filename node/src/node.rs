@@ -93,6 +93,13 @@ impl Node {
         self.runtime.engine.store.root_cell().fingerprint(0)
     }
 
+    /// Slot, key hash and version of everything that the digest is about, in order: entries, and what is kept of evicted ones.
+    #[must_use]
+    pub fn versions(&self) -> Vec<(u16, u64, u64)> {
+        let versions = self.runtime.engine.store.all_versions().into_iter();
+        versions.map(|item| (item.at.slot, item.at.hash, item.version)).collect()
+    }
+
     /// Slots whose digest differs from one computed anew from their entries: none, unless there is a bug.
     #[must_use]
     pub fn audit(&self) -> Vec<u16> {

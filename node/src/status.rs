@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineState;
 use crate::membership::MemberState;
+use crate::store::EvictionPolicy;
 
 /// A node's report of itself and of how it sees its cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Status {
     pub keys: u64,
     /// Tombstones and expired entries kept.
     pub tombstones: u64,
+    /// Memory of entries.
+    #[serde(default)]
+    pub memory: MemoryStatus,
     /// Removing tombstones and expired entries.
     #[serde(default)]
     pub collection: CollectionStatus,
@@ -45,6 +49,23 @@ pub struct Status {
     pub conflicts_by_namespace: BTreeMap<String, u64>,
     /// What was turned away, by reason.
     pub refused: BTreeMap<String, u64>,
+}
+
+/// Memory of entries in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// Bytes that entries, tombstones and stubs of evicted entries take, as far as the node can tell.
+    pub used_bytes: u64,
+    /// The limit; 0 for none.
+    pub max_bytes: u64,
+    /// What goes when it is reached.
+    pub policy: EvictionPolicy,
+    /// Values that were evicted since the start.
+    pub evicted: u64,
+    /// Evicted entries of which hash and version are still known.
+    pub stubs: u64,
+    /// Stubs that were dropped because memory was short; sync brings their values once more.
+    pub stubs_dropped: u64,
 }
 
 /// One member as the reporting node sees it.
@@ -168,6 +189,7 @@ impl StatusSource {
             uptime_s: 0.0,
             keys: engine.store.len() as u64,
             tombstones: engine.store.tombstones() as u64,
+            memory: engine.store.memory_use(),
             members: Vec::new(),
             seeds: Vec::new(),
             replication: ReplicationStatus {

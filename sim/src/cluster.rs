@@ -17,7 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::SmallRng;
-use rumour::{Cache, ClusterKey, Engine, Environment, Node, NodeError, Tuning, WallClock};
+use rumour::{
+    Cache, ClusterKey, Engine, Environment, MemoryLimit, MemoryStatus, Node, NodeError, Tuning, WallClock,
+};
 use rumour_crdt::Stamp;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -54,6 +56,8 @@ struct Shared {
     /// Conflicts counted by nodes that are gone.
     past_conflicts: Mutex<u64>,
     clocks_were_wrong: AtomicBool,
+    /// What each node may hold; none: no limit.
+    memory: Mutex<Vec<MemoryLimit>>,
     early_ms_max: Arc<OnceLock<u64>>,
 }
 
@@ -95,6 +99,7 @@ impl Cluster {
             lost_entries: Mutex::new(0),
             past_conflicts: Mutex::new(0),
             clocks_were_wrong: AtomicBool::new(false),
+            memory: Mutex::new(vec![MemoryLimit::default(); nodes]),
             early_ms_max: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -118,6 +123,22 @@ impl Cluster {
     /// Whether there are no nodes at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Limits what a node holds, from its next start on.
+    pub fn limit_memory(&self, node: usize, limit: MemoryLimit) {
+        self.shared.memory.lock()[node] = limit;
+    }
+
+    /// What running nodes say of the memory of their entries, by their number.
+    pub fn memory(&self) -> Vec<MemoryStatus> {
+        self.running().into_iter().filter_map(|node| Some(self.engine(node)?.memory())).collect()
+    }
+
+    /// Entries that sync has sent between running nodes.
+    pub fn sync_entries_sent(&self) -> u64 {
+        let engines = self.running().into_iter().filter_map(|node| self.engine(node));
+        engines.map(|engine| engine.status().sync.entries_sent).sum()
     }
 
     /// Starts a node and does not wait until it serves.
@@ -165,6 +186,8 @@ impl Cluster {
             .listen(address.to_string())
             .tuning(shared.tuning.clone())
             .environment(environment);
+        let memory = shared.memory.lock()[node];
+        builder = builder.max_memory(memory.bytes.unwrap_or(0)).eviction(memory.policy);
         for seed in 0..SEEDS.min(self.len()) {
             builder = builder.seed(node_address(seed).to_string());
         }

@@ -65,6 +65,12 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         status.sync.entries_received,
     );
     counter("sync_entries_sent", "Entries that sync sent", status.sync.entries_sent);
+    counter("evicted", "Values evicted to stay within the memory limit", status.memory.evicted);
+    counter(
+        "stubs_dropped",
+        "Versions of evicted values forgotten because memory was short",
+        status.memory.stubs_dropped,
+    );
     let collection = &status.collection;
     counter("tombstones_collected", "Dead records removed, known to every member", collection.collected);
     counter("tombstones_forced_out", "Dead records removed because there were too many", collection.forced);
@@ -81,6 +87,9 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         registry.register(name, help, metric);
     };
     gauge("keys", "Keys with a value", status.keys);
+    gauge("memory_used_bytes", "Bytes that entries take", status.memory.used_bytes);
+    gauge("memory_max_bytes", "The limit for that; 0 for none", status.memory.max_bytes);
+    gauge("stubs", "Versions of evicted values that are kept", status.memory.stubs);
     gauge("tombstones", "Tombstones and expired entries kept", status.tombstones);
     gauge(
         "agreed_ms",

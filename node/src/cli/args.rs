@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
+use rumour::EvictionPolicy;
 
 /// A peer-to-peer cache: peers take writes everywhere and end up equal.
 #[derive(Debug, Parser)]
@@ -75,6 +77,13 @@ pub(crate) struct RunArgs {
     /// Authorities (PEM) that peers' certificates must come from
     #[arg(long, env = "RUMOUR_CA_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// The most memory that entries may take, such as 512mb (decimal) or 2gib (binary); what connections and queues need comes on top
+    /// [default: no limit]
+    #[arg(long, env = "RUMOUR_MAX_MEMORY", value_name = "SIZE")]
+    pub(crate) max_memory: Option<ByteSize>,
+    /// What goes when that is used up: noeviction, allkeys-lru, allkeys-lfu or volatile-ttl [default: noeviction]
+    #[arg(long, env = "RUMOUR_EVICTION", value_name = "POLICY")]
+    pub(crate) eviction: Option<EvictionPolicy>,
     /// Write log lines as JSON
     #[arg(long, env = "RUMOUR_LOG_JSON")]
     pub(crate) log_json: bool,

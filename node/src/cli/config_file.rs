@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
+use rumour::EvictionPolicy;
 use serde::Deserialize;
 
 use super::Failure;
@@ -25,6 +27,8 @@ struct ConfigFile {
     cert_file: Option<PathBuf>,
     cert_key_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    max_memory: Option<ByteSize>,
+    eviction: Option<EvictionPolicy>,
     log_json: Option<bool>,
     namespaces: Option<Vec<rumour::Namespace>>,
 }
@@ -62,6 +66,8 @@ fn merge(args: RunArgs, text: &str, path: &Path) -> Result<RunArgs, Failure> {
         cert_file: args.cert_file.or(file.cert_file),
         cert_key_file: args.cert_key_file.or(file.cert_key_file),
         ca_file: args.ca_file.or(file.ca_file),
+        max_memory: args.max_memory.or(file.max_memory),
+        eviction: args.eviction.or(file.eviction),
         namespaces: file.namespaces.unwrap_or_default(),
         log_json: args.log_json || file.log_json.unwrap_or(false),
     })
@@ -87,6 +93,20 @@ mod tests {
         assert_eq!(args.redis.as_deref(), Some("off"));
         assert_eq!(args.seeds, ["10.0.0.1:7400"]);
         assert_eq!(args.admin, None);
+    }
+
+    #[test]
+    fn memory_is_given_as_text_or_in_bytes() {
+        for (text, bytes) in [
+            ("max_memory = '512mb'", 512_000_000),
+            ("max_memory = '2gib'", 2 << 30),
+            ("max_memory = 4096", 4096),
+        ] {
+            let Ok(args) = merge(RunArgs::default(), text, Path::new("f")) else { panic!("{text} is right") };
+            assert_eq!(args.max_memory, Some(ByteSize(bytes)));
+        }
+        let message = message(merge(RunArgs::default(), "eviction = 'lru'\n", Path::new("r.toml")));
+        assert!(message.starts_with("r.toml line 1: ") && message.contains("allkeys-lru"), "{message}");
     }
 
     #[test]

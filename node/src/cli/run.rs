@@ -62,6 +62,12 @@ fn builder(args: &RunArgs) -> Result<NodeBuilder, Failure> {
     if let Some(advertise) = &args.advertise {
         node = node.advertise(advertise);
     }
+    if let Some(limit) = args.max_memory {
+        node = node.max_memory(limit.as_u64());
+    }
+    if let Some(policy) = args.eviction {
+        node = node.eviction(policy);
+    }
     node = args.namespaces.iter().cloned().fold(node, NodeBuilder::namespace);
     Ok(args.seeds.iter().fold(node, NodeBuilder::seed))
 }

@@ -56,6 +56,11 @@ fn print(status: &Status) {
         status.version
     );
     println!("keys {}, tombstones {}, conflicts {}", status.keys, status.tombstones, status.conflicts);
+    let memory = &status.memory;
+    println!(
+        "memory {} of {} bytes ({}), {} evicted, {} stubs",
+        memory.used_bytes, memory.max_bytes, memory.policy, memory.evicted, memory.stubs
+    );
     let (replication, sync) = (&status.replication, &status.sync);
     println!(
         "replication: {} queued, {} sent, {} applied, {} overflowed, {} refused",

@@ -12,7 +12,7 @@ use crate::env::WallClock;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
-use crate::store::Store;
+use crate::store::{MemoryLimit, Store};
 use crate::sync::Watermarks;
 
 /// A wall clock that stands still.
@@ -34,7 +34,7 @@ pub(crate) fn engine_at(actor: u64, now_ms: u64) -> Arc<EngineState> {
         conflicts,
         namespaces,
         node: name.clone(),
-        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None),
+        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None, MemoryLimit::default()),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
         fanout: Fanout::new(10, Arc::clone(&counters)),
         counters,

@@ -162,6 +162,7 @@ fn write_error(error: &WriteError) -> String {
     match error {
         // The code on which clients wait and try again.
         WriteError::Joining => format!("LOADING {error}"),
+        WriteError::OutOfMemory => format!("OOM {error}"),
         WriteError::WrongType { .. } => CommandError::WrongType.to_string(),
         WriteError::NotAnInteger => CommandError::NotAnInteger.to_string(),
         WriteError::NotANumber => "ERR value is not a valid float".to_owned(),

@@ -129,6 +129,9 @@ impl Session {
             return Err(CommandError::InsideMulti);
         }
         self.check_loading(command)?;
+        if command.has(flag::DENYOOM) {
+            self.door.engine.check_memory()?;
+        }
         Ok(Some(command))
     }
 

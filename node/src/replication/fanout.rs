@@ -64,6 +64,12 @@ impl Fanout {
         }
     }
 
+    /// Whether some peer may lack the latest change of a key. Does not wait: a queue that is busy may hold it.
+    pub(crate) fn is_queued(&self, key: &[u8]) -> bool {
+        let Some(queues) = self.queues.try_read() else { return true };
+        queues.values().any(|queue| queue.outbox.try_lock().is_none_or(|outbox| outbox.is_queued(key)))
+    }
+
     /// Has every link send a batch header, which carries the flush watermark.
     pub(crate) fn announce(&self) {
         for queue in self.queues.read().values() {

@@ -106,6 +106,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the key waits to be sent. One that is on its way does not count: it comes back here if it gets lost.
+    pub(crate) fn is_queued(&self, key: &[u8]) -> bool {
+        self.queued.contains_key(key)
+    }
+
     /// Asks for a batch even if no key waits: its header carries the flush watermark.
     pub(crate) fn announce(&mut self) {
         self.announce = true;

@@ -138,18 +138,21 @@ fn engine(
     let namespaces = Arc::new(Namespaces::new(&config.namespaces));
     let conflicts = ConflictLog::new(namespaces.clone(), events);
     conflicts.name_writer(ActorId::new(incarnation), &config.name);
-    Arc::new(EngineState {
+    let engine = Arc::new(EngineState {
         conflicts,
         namespaces,
         node: config.name.clone(),
-        store: Store::new(config.name.clone(), digest_key, environment.observer.clone()),
+        store: Store::new(config.name.clone(), digest_key, environment.observer.clone(), config.memory),
         clock: NodeClock::new(environment.wall.clone(), ActorId::new(incarnation), max_skew_ms),
         fanout: Fanout::new(config.tuning.outbox_keys_limit, counters.clone()),
         counters,
         phase: Phase::default(),
         status: StatusSource::new(config.cluster.to_string()),
         watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
-    })
+    });
+    let weak = Arc::downgrade(&engine);
+    engine.store.spare(move |key| weak.upgrade().is_some_and(|engine| engine.fanout.is_queued(key)));
+    engine
 }
 
 fn identity(config: &Config, incarnation: u64) -> Result<Identity, NodeError> {

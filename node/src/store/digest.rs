@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rumour_crdt::{Cell, Entry};
 use serde::{Deserialize, Serialize};
 
+use super::record::Record;
 use super::shard::Slot;
 use super::{SLOTS_PER_SHARD, Store};
 use crate::slot::SLOTS;
@@ -56,41 +57,49 @@ impl Store {
         self.group_cells().into_iter().sum()
     }
 
-    /// The versions of one slot's keys from `from` on, in the order of their hashes.
+    /// The versions of one slot's keys from `from` on, those of evicted ones included, in the order of their hashes.
     pub(crate) fn versions(&self, slot: u16, from: u64) -> Vec<VersionItem> {
-        let mut items = Vec::new();
-        let shard = self.shard(usize::from(slot)).lock();
-        shard.slot(usize::from(slot) % SLOTS_PER_SHARD).for_each(|record| {
-            if record.hash >= from {
-                let at = Position { slot, hash: record.hash };
-                items.push(VersionItem { at, version: record.entry.version() });
-            }
-        });
+        let shard = self.shard(usize::from(slot));
+        let versions =
+            shard.slot(usize::from(slot) % SLOTS_PER_SHARD).versions(&self.digest_key, shard.actors());
+        let item = |(hash, version)| VersionItem { at: Position { slot, hash }, version };
+        let mut items: Vec<_> = versions.filter(|(hash, _)| *hash >= from).map(item).collect();
         drop(shard);
         items.sort_unstable();
         items
     }
 
-    /// The entries that a listing names. More than one only if two keys share a hash.
+    /// Where a listing has a key.
+    pub(crate) fn position(&self, key: &[u8]) -> Position {
+        let (slot, hash) = self.locate(key);
+        Position { slot: slot as u16, hash }
+    }
+
+    /// The entries that a listing names: none if it was evicted here, more than one only if two keys share a hash.
     pub(crate) fn entries_at(&self, at: Position) -> Vec<(Bytes, Entry)> {
-        let mut found = Vec::new();
-        let shard = self.shard(usize::from(at.slot)).lock();
-        shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD).find_hash(at.hash, |record| {
-            found.push((record.key.clone(), record.entry.clone()));
-        });
-        found
+        let shard = self.shard(usize::from(at.slot));
+        let slot = shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD);
+        let entry = |record: &Record| record.read(shard.actors(), Entry::clone);
+        let found = slot.find_hash(&self.digest_key, at.hash);
+        found.map(|record| (Bytes::copy_from_slice(record.key()), entry(record))).collect()
+    }
+
+    /// Hash and version of everything, evicted entries included, in order.
+    pub(crate) fn all_versions(&self) -> Vec<VersionItem> {
+        (0..SLOTS as u16).flat_map(|slot| self.versions(slot, 0)).collect()
     }
 
     /// Slots whose cell differs from the one computed anew from their records, and the first slot of each shard whose
-    /// sum differs from its slots': none, unless there is a bug.
+    /// sum or whose counts differ from its slots': none, unless there is a bug.
     pub(crate) fn stale_cells(&self) -> Vec<u16> {
         let mut stale = Vec::new();
         for (index, shard) in self.shards.iter().enumerate() {
             let (shard, first) = (shard.lock(), index * SLOTS_PER_SHARD);
-            let wrong = |slot: &Slot| slot.cell() != slot.rebuilt_cell(&self.digest_key);
+            let wrong = |slot: &Slot| slot.cell() != slot.rebuilt_cell(&self.digest_key, shard.actors());
             let slots = shard.slots().iter().enumerate().filter(|(_, slot)| wrong(slot));
             stale.extend(slots.map(|(slot, _)| (first + slot) as u16));
-            if shard.cell() != shard.slots().iter().map(Slot::cell).sum() {
+            let sum = shard.slots().iter().map(Slot::cell).sum();
+            if shard.cell() != sum || *shard.counts() != shard.rebuilt_counts() {
                 stale.push(first as u16);
             }
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use rumour_crdt::{Body, Entry, Hlc};
 
 use super::shard::Shard;
-use super::{SLOTS_PER_SHARD, Store};
+use super::{SHARDS, SLOTS_PER_SHARD, Store};
 use crate::env::Removal;
 
 /// Graves looked at while a shard is locked.
@@ -35,12 +35,21 @@ pub(super) struct Graves {
 }
 
 impl Graves {
-    /// Notes a death. Returns whether the queue has grown so much that it should be [pruned](Self::prune).
-    pub(super) fn dig(&mut self, slot: usize, hash: u64, version: u64) -> bool {
+    /// Notes a death.
+    pub(super) fn dig(&mut self, slot: usize, hash: u64, version: u64) {
         // A shard has fewer slots than that.
         self.queue.push_back(Grave { at: Hlc::MAX, hash, version, slot: slot as u8 });
         self.undated += 1;
+    }
+
+    /// Whether the queue has grown so much that it should be [pruned](Self::prune).
+    pub(super) fn is_full(&self) -> bool {
         self.queue.len() > self.prune_at.max(PRUNE_FROM)
+    }
+
+    /// Bytes of heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.queue.capacity() * size_of::<Grave>()
     }
 
     /// Drops the graves that `keep` no longer knows: their keys were written again, or flushed.
@@ -74,9 +83,9 @@ impl Store {
     /// expiry, so that no owner's clock still shows it.
     pub(crate) fn collect(&self, floor: Hlc, limit: usize, now: impl Fn() -> Hlc) -> usize {
         let (mut removed, mut left) = (0, limit);
-        for shard in &self.shards {
+        for index in 0..SHARDS {
             loop {
-                let mut shard = shard.lock();
+                let mut shard = self.lock(index);
                 shard.graves.date(&now);
                 let step = left.min(GRAVES_PER_LOCK).min(shard.graves.queue.len());
                 let mut popped = 0;
@@ -100,10 +109,10 @@ impl Store {
     pub(crate) fn force_out(&self, excess: usize, now: impl Fn() -> Hlc) -> (usize, Hlc) {
         let dead = self.tombstones().max(1);
         let (mut removed, mut floor) = (0, Hlc::ZERO);
-        for shard in &self.shards {
-            let mut share = (shard.lock().dead() * excess).div_ceil(dead);
+        for index in 0..SHARDS {
+            let mut share = (self.lock(index).counts().dead * excess).div_ceil(dead);
             while share > 0 {
-                let mut shard = shard.lock();
+                let mut shard = self.lock(index);
                 shard.graves.date(&now);
                 let step = share.min(GRAVES_PER_LOCK);
                 for _ in 0..step {
@@ -126,7 +135,7 @@ impl Store {
     /// Removes a key at a version of which a peer knows that it is dead; gives whether it was there at that version.
     pub(crate) fn remove_gone(&self, key: &[u8], version: u64) -> bool {
         let (slot, hash) = self.locate(key);
-        let mut shard = self.shard(slot).lock();
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let gone = |name: &[u8], entry: &Entry| name == key && entry.version() == version;
         self.remove(&mut shard, slot % SLOTS_PER_SHARD, hash, Removal::Gone, gone) > 0
     }
@@ -135,7 +144,7 @@ impl Store {
     fn clear(&self, shard: &mut Shard, grave: Grave, why: Removal, passed: Option<Hlc>) -> usize {
         let mut early = false;
         let removed = self.remove(shard, usize::from(grave.slot), grave.hash, why, |_, entry| {
-            let same = entry.version() == grave.version && !super::shard::is_live(entry);
+            let same = entry.version() == grave.version && !entry.is_visible();
             early |= same && passed.is_some_and(|floor| !is_past(entry, floor));
             same && !early
         });
@@ -155,7 +164,7 @@ impl Store {
         why: Removal,
         which: impl FnMut(&[u8], &Entry) -> bool,
     ) -> usize {
-        let removed = shard.remove(&self.digest_key, slot, hash, which);
+        let removed = shard.slot_mut(&self.digest_key, slot).remove(hash, which);
         if let Some(observer) = &self.observer {
             for (key, entry) in &removed {
                 observer.removed(&self.node, key, entry, why);

@@ -3,22 +3,32 @@
 //!
 //! No clock, no network and no queue lives here: callers pass stamps and `now` in.
 
+mod access;
+mod actors;
 mod digest;
+mod eviction;
+mod expiry;
 mod graves;
+mod memory;
+mod record;
 mod scan;
 mod shard;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rumour_crdt::{DigestKey, Entry, Merged, Stamp};
 use rumour_transport::NodeId;
 
 use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
+use access::Usage;
 pub(crate) use digest::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
-use shard::Shard;
+use eviction::Memory;
+pub(crate) use expiry::ExpiryCursor;
+pub use memory::{EvictionPolicy, MemoryLimit, UnknownPolicy};
+use shard::{Counts, Shard, SlotMut};
 
 /// Slots that share a lock.
 const SLOTS_PER_SHARD: usize = 64;
@@ -31,6 +41,7 @@ pub(crate) struct Store {
     node: NodeId,
     observer: Option<Arc<dyn Observer>>,
     flushed: Mutex<Stamp>,
+    memory: Memory,
 }
 
 /// What became of an entry that came from a peer.
@@ -44,23 +55,47 @@ pub(crate) enum Applied {
     Merged(Merged),
 }
 
+/// A locked shard. Adds to the store's total what it grew by when it is let go.
+struct ShardGuard<'a> {
+    shard: MutexGuard<'a, Shard>,
+    before: Counts,
+    memory: &'a Memory,
+}
+
 impl Store {
-    pub(crate) fn new(node: NodeId, digest_key: DigestKey, observer: Option<Arc<dyn Observer>>) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SLOTS_PER_SHARD))).collect();
-        Self { shards, digest_key, node, observer, flushed: Mutex::new(Stamp::ZERO) }
+    pub(crate) fn new(
+        node: NodeId,
+        digest_key: DigestKey,
+        observer: Option<Arc<dyn Observer>>,
+        limit: MemoryLimit,
+    ) -> Self {
+        let tick = Arc::default();
+        let shard = |index| {
+            let usage = Usage::new(limit.policy, Arc::clone(&tick), digest_key.entry_hash(index, 0));
+            Mutex::new(Shard::new(SLOTS_PER_SHARD, usage))
+        };
+        let shards = (0..SHARDS as u64).map(shard).collect();
+        Self {
+            shards,
+            digest_key,
+            node,
+            observer,
+            flushed: Mutex::new(Stamp::ZERO),
+            memory: Memory::new(limit),
+        }
     }
 
     /// Reads a key's entry, tombstones included, after a due expiry took effect.
     pub(crate) fn with_entry<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
         let (slot, hash) = self.locate(key);
-        let mut shard = self.shard(slot).lock();
-        let index = slot % SLOTS_PER_SHARD;
-        self.expire_if_due(&mut shard, index, hash, key, now_ms);
-        shard.slot(index).get(hash, key).map(read)
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
+        self.expire_if_due(&mut slot, hash, key, now_ms);
+        slot.read(hash, key, |record, actors| record.read(actors, read))
     }
 
     /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of
-    /// which nothing is known. Nothing is cloned, so the cost does not depend on how much the key holds.
+    /// which nothing is known. Nothing large is copied, so the cost does not depend on how much the key holds.
     ///
     /// `modify` must mint its stamp inside the call, so that a flush that comes first is below it.
     pub(crate) fn modify<R>(
@@ -70,10 +105,10 @@ impl Store {
         modify: impl FnOnce(&mut Option<Entry>) -> R,
     ) -> R {
         let (slot, hash) = self.locate(key);
-        let mut shard = self.shard(slot).lock();
-        let index = slot % SLOTS_PER_SHARD;
-        self.expire_if_due(&mut shard, index, hash, key, now_ms);
-        shard.modify(&self.digest_key, index, hash, key, |present| {
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
+        self.expire_if_due(&mut slot, hash, key, now_ms);
+        let reply = slot.modify(hash, key, |present| {
             let Some(observer) = &self.observer else { return modify(present) };
             let before = present.clone();
             let reply = modify(present);
@@ -81,13 +116,19 @@ impl Store {
                 observer.minted(&self.node, key, before.as_ref(), after);
             }
             reply
-        })
+        });
+        drop(slot);
+        drop(shard);
+        self.keep_within_limit();
+        reply
     }
 
     /// Merges an entry that came from a peer, in place.
     ///
-    /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. `is_collected` tells whether
-    /// an entry was seen here and would be held if it had not been removed; it must not use the store.
+    /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
+    /// was evicted here does not come back; any other takes the stub's place. `is_collected` tells whether an entry was seen here
+    /// and would be held if it had not been removed; it must not use the store. Where eviction may be
+    /// why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
         &self,
         key: &[u8],
@@ -97,17 +138,23 @@ impl Store {
     ) -> Applied {
         incoming.expire(now_ms);
         let (slot, hash) = self.locate(key);
-        let mut shard = self.shard(slot).lock();
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
         }
-        let index = slot % SLOTS_PER_SHARD;
+        let evicted = shard.slot(slot % SLOTS_PER_SHARD).stub(hash);
+        if evicted.is_some_and(|stub| stub.version == incoming.version()) {
+            return Applied::Merged(Merged::default());
+        }
+        let remembers = evicted.is_none() && !self.memory.has_forgotten();
+        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         // A local expiry that is due takes effect before the merge: nothing older may show again.
-        self.expire_if_due(&mut shard, index, hash, key, now_ms);
-        shard.modify(&self.digest_key, index, hash, key, |present| {
+        self.expire_if_due(&mut slot, hash, key, now_ms);
+        let applied = slot.modify(hash, key, |present| {
             // Contributions to an epoch that lies below were made when nothing was held any more.
             let outlived = |entry: &Entry| entry.contents().is_some() && entry.stamp() < incoming.stamp();
-            if present.as_ref().is_none_or(outlived) && is_collected(&incoming) {
+            let known = remembers || !incoming.is_visible();
+            if known && present.as_ref().is_none_or(outlived) && is_collected(&incoming) {
                 return Applied::Collected;
             }
             let Some(entry) = present else {
@@ -124,7 +171,11 @@ impl Store {
                 observer.merged(&self.node, key, before.as_ref(), &incoming, entry);
             }
             Applied::Merged(merged)
-        })
+        });
+        drop(slot);
+        drop(shard);
+        self.keep_within_limit();
+        applied
     }
 
     /// Raises the flush watermark: every entry stamped at or below it is gone. Returns whether it rose.
@@ -139,8 +190,8 @@ impl Store {
         if let Some(observer) = &self.observer {
             observer.flushed(&self.node, watermark);
         }
-        for shard in &self.shards {
-            shard.lock().flush(&self.digest_key, watermark);
+        for index in 0..SHARDS {
+            self.lock(index).flush(&self.digest_key, watermark);
         }
         true
     }
@@ -152,58 +203,31 @@ impl Store {
 
     /// How many keys have a value. Values that are due but not yet expired count.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().live()).sum()
+        self.shards.iter().map(|shard| shard.lock().counts().live).sum()
     }
 
     /// How many tombstones and expired entries are kept.
     pub(crate) fn tombstones(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().dead()).sum()
-    }
-
-    /// Lets due expiries of one shard take effect; called for each shard in turn by a timer.
-    pub(crate) fn expire_shard(&self, index: usize, now_ms: u64) {
-        let mut shard = self.shards[index % SHARDS].lock();
-        for slot in 0..SLOTS_PER_SHARD {
-            self.expire_slot(&mut shard, slot, now_ms);
-        }
-    }
-
-    fn expire_if_due(&self, shard: &mut Shard, index: usize, hash: u64, key: &[u8], now_ms: u64) {
-        if shard.slot_mut(index).expire_if_due(hash, key, now_ms)
-            && let Some(entry) = shard.slot(index).get(hash, key)
-        {
-            if let Some(observer) = &self.observer {
-                observer.expired(&self.node, key, entry);
-            }
-            let version = entry.version();
-            shard.bury(index, hash, version);
-        }
-    }
-
-    fn expire_slot(&self, shard: &mut Shard, index: usize, now_ms: u64) {
-        let mut died = Vec::new();
-        shard.slot_mut(index).expire_all(now_ms, |hash, key, entry| {
-            if let Some(observer) = &self.observer {
-                observer.expired(&self.node, key, entry);
-            }
-            died.push((hash, entry.version()));
-        });
-        for (hash, version) in died {
-            shard.bury(index, hash, version);
-        }
-    }
-
-    /// How many shards [`Self::expire_shard`] takes turns over.
-    pub(crate) const fn shard_count() -> usize {
-        SHARDS
+        self.shards.iter().map(|shard| shard.lock().counts().dead).sum()
     }
 
     /// Calls `visit` with every entry, tombstones included, shard by shard.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Bytes, &Entry)) {
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &Entry)) {
         for shard in &self.shards {
-            for slot in shard.lock().slots_mut() {
-                slot.for_each(|record| visit(&record.key, &record.entry));
+            let shard = shard.lock();
+            for record in shard.slots().iter().flat_map(shard::Slot::records) {
+                record.read(shard.actors(), |entry| visit(record.key(), entry));
             }
+        }
+    }
+
+    fn expire_if_due(&self, slot: &mut SlotMut<'_>, hash: u64, key: &[u8], now_ms: u64) {
+        slot.expire_if_due(hash, key, now_ms, |key, entry| self.tell_expired(key, entry));
+    }
+
+    fn tell_expired(&self, key: &[u8], entry: &Entry) {
+        if let Some(observer) = &self.observer {
+            observer.expired(&self.node, key, entry);
         }
     }
 
@@ -211,8 +235,37 @@ impl Store {
         (usize::from(slot_of(key)), self.digest_key.key_hash(key))
     }
 
-    fn shard(&self, slot: usize) -> &Mutex<Shard> {
-        &self.shards[slot / SLOTS_PER_SHARD]
+    /// Locks a shard for changes.
+    fn lock(&self, index: usize) -> ShardGuard<'_> {
+        let mut shard = self.shards[index].lock();
+        let before = *shard.counts();
+        shard.tidy(&self.digest_key);
+        ShardGuard { before, shard, memory: &self.memory }
+    }
+
+    /// Locks the shard of a slot to look into it.
+    fn shard(&self, slot: usize) -> MutexGuard<'_, Shard> {
+        self.shards[slot / SLOTS_PER_SHARD].lock()
+    }
+}
+
+impl Deref for ShardGuard<'_> {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+impl DerefMut for ShardGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+}
+
+impl Drop for ShardGuard<'_> {
+    fn drop(&mut self) {
+        self.memory.moved(&self.before, self.shard.counts());
     }
 }
 

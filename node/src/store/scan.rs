@@ -24,15 +24,18 @@ impl Store {
         for slot in first..SLOTS.min(first + SLOTS_LIMIT) {
             let mut found: Vec<(u64, Bytes)> = Vec::new();
             {
-                let mut shard = self.shard(slot).lock();
+                let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+                let index = slot % SLOTS_PER_SHARD;
                 // What is left out for being due must not be shown later by a clock that jumped back.
-                self.expire_slot(&mut shard, slot % SLOTS_PER_SHARD, now_ms);
-                shard.slot(slot % SLOTS_PER_SHARD).for_each(|record| {
-                    let position = record.hash >> (64 - HASH_BITS);
-                    if position >= from && record.entry.kind(now_ms).is_some() {
-                        found.push((position, record.key.clone()));
+                shard
+                    .slot_mut(&self.digest_key, index)
+                    .expire_all(now_ms, |key, entry| self.tell_expired(key, entry));
+                for record in shard.slot(index).records().filter(|record| record.is_shown(now_ms)) {
+                    let position = self.digest_key.key_hash(record.key()) >> (64 - HASH_BITS);
+                    if position >= from {
+                        found.push((position, Bytes::copy_from_slice(record.key())));
                     }
-                });
+                }
             }
             found.sort_unstable();
             let mut found = found.into_iter().peekable();

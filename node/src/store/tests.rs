@@ -1,12 +1,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use rumour_crdt::{ActorId, Cell, Minter};
 
 use super::*;
 
 fn store() -> Store {
-    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None)
+    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None, MemoryLimit::default())
+}
+
+/// Goes once through the whole store, three records at a time.
+pub(super) fn expire_all(store: &Store, now_ms: u64) {
+    let mut cursor = ExpiryCursor::default();
+    loop {
+        store.expire_some(&mut cursor, 3, now_ms);
+        if cursor.is_at_start() {
+            return;
+        }
+    }
 }
 
 fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, now_ms: u64) {
@@ -85,6 +97,102 @@ fn changes_in_place_move_cells_and_counts_along() {
     assert_eq!((store.root_cell(), store.len(), store.tombstones()), (Cell::default(), 0, 0));
 }
 
+fn small_store(policy: EvictionPolicy, bytes: u64) -> Store {
+    let limit = MemoryLimit { bytes: Some(bytes), policy };
+    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None, limit)
+}
+
+#[test]
+fn an_evicted_value_is_missing_here_and_the_digest_does_not_show_it() {
+    for policy in [EvictionPolicy::AllKeysLru, EvictionPolicy::AllKeysLfu, EvictionPolicy::VolatileTtl] {
+        let (store, whole) = (small_store(policy, 250_000), store());
+        let mut remote = Minter::new(ActorId::new(2));
+        let mut entries = BTreeMap::new();
+        for n in 0..600u64 {
+            let value = Bytes::from(vec![b'v'; 400]);
+            let entry = Entry::value(value, Some(10_000 + n), remote.mint(1000, None), None);
+            let key = format!("k{n}").into_bytes();
+            store.apply(&key, entry.clone(), 1000, |_| false);
+            whole.apply(&key, entry.clone(), 1000, |_| false);
+            entries.insert(key, entry);
+            assert!(store.memory_use().used_bytes <= 250_000, "{policy}: {:?}", store.memory_use());
+        }
+        let used = store.memory_use();
+        assert!(used.evicted > 0 && used.stubs == used.evicted && used.stubs_dropped == 0, "{used:?}");
+        assert_eq!(store.len() as u64 + used.evicted, 600);
+        assert_eq!(store.root_cell(), whole.root_cell(), "{policy}: sync has nothing to do");
+        assert_eq!((store.stale_cells(), store.all_versions()), (vec![], whole.all_versions()));
+        let (key, entry) = entries.iter().find(|(key, _)| store.is_evicted(key)).expect("one that went");
+        store.apply(key, entry.clone(), 1000, |_| false);
+        assert_eq!(get(&store, key, 1000), None, "the version that was evicted does not come back");
+        let newer =
+            Entry::value("new".into(), Some(99_000), remote.mint(1000, Some(entry.newest())), Some(entry));
+        store.apply(key, newer.clone(), 1000, |_| false);
+        whole.apply(key, newer, 1000, |_| false);
+        assert_eq!(get(&store, key, 1000).as_deref(), Some(&b"new"[..]), "{policy}");
+        assert_eq!((store.root_cell(), store.stale_cells()), (whole.root_cell(), vec![]));
+        expire_all(&store, 20_000);
+        assert_eq!(store.memory_use().stubs, 0, "what would have expired is not kept in mind");
+        assert_eq!(store.stale_cells(), Vec::<u16>::new());
+    }
+}
+
+#[test]
+fn keys_that_peers_lack_and_keys_in_use_stay() {
+    let store = small_store(EvictionPolicy::AllKeysLru, 150_000);
+    store.spare(|key| key.starts_with(b"queued"));
+    let mut minter = Minter::new(ActorId::new(1));
+    for n in 0..50 {
+        write(&store, &mut minter, format!("queued{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
+        write(&store, &mut minter, format!("used{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
+    }
+    for n in 0..1000 {
+        write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
+        for n in 0..50 {
+            get(&store, format!("used{n}").as_bytes(), 1000);
+        }
+    }
+    let left = |prefix: &str| {
+        (0..50).filter(|n| get(&store, format!("{prefix}{n}").as_bytes(), 1000).is_some()).count()
+    };
+    assert_eq!((left("queued"), left("used")), (50, 50));
+    assert!(store.memory_use().evicted > 400, "{:?}", store.memory_use());
+}
+
+#[test]
+fn without_eviction_clients_are_refused_and_peers_are_not() {
+    let store = small_store(EvictionPolicy::NoEviction, 10_000);
+    let mut minter = Minter::new(ActorId::new(1));
+    let mut n = 0;
+    while store.has_room() {
+        write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
+        n += 1;
+    }
+    assert!(n > 10 && store.len() == n);
+    let entry = Entry::value("v".into(), None, minter.mint(1000, None), None);
+    store.apply(b"from a peer", entry, 1000, |_| false);
+    assert_eq!(store.len(), n + 1);
+}
+
+#[test]
+fn a_version_that_nobody_can_give_is_taken_over_and_gives_way_to_a_value() {
+    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
+    let entry = Entry::value("v".into(), None, minter.mint(1000, None), None);
+    let at = store.position(b"k");
+    store.adopt(at, 5);
+    store.adopt(at, 9);
+    store.adopt(at, 7);
+    let listed = |version| vec![VersionItem { at, version }];
+    assert_eq!(
+        (store.all_versions(), store.stale_cells()),
+        (listed(9), vec![]),
+        "the greater version on all nodes"
+    );
+    store.apply(b"k", entry.clone(), 1000, |_| false);
+    store.adopt(at, u64::MAX);
+    assert_eq!((store.all_versions(), store.stale_cells()), (listed(entry.version()), vec![]));
+}
+
 /// What a random history does to one key.
 #[derive(Debug, Clone)]
 enum Step {
@@ -121,7 +229,7 @@ proptest! {
                     let entry = Entry::value(Bytes::from_static(b"w"), Some(1000 + ttl), stamp, None);
                     store.apply(&[key % 16], entry, 1000, |_| false);
                 }
-                Step::Expire(after) => (0..Store::shard_count()).for_each(|shard| store.expire_shard(shard, 1000 + after)),
+                Step::Expire(after) => expire_all(&store, 1000 + after),
                 Step::Flush => {
                     store.flush(minter.mint(1000, None));
                 }

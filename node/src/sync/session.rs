@@ -1,6 +1,6 @@
 //! The side of a sync session that began it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rumour_crdt::{ActorId, Hlc, Stamp};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) struct Session {
     skip_young: bool,
     differing: VecDeque<u16>,
     listing: Option<Listing>,
-    want: VecDeque<Position>,
+    want: VecDeque<VersionItem>,
     give: VecDeque<Position>,
     asked: usize,
     /// Of theirs, what must go with the next request.
@@ -172,7 +172,7 @@ impl Session {
                 if engine.is_stale(clock) {
                     return Err(STALE);
                 }
-                self.want.drain(..answered);
+                let given: BTreeSet<_> = entries.iter().map(|(key, _)| engine.store.position(key)).collect();
                 engine.follow(clock, Stamp::ZERO);
                 engine.remove_gone(&gone);
                 if let Some(refused) = refused {
@@ -183,6 +183,13 @@ impl Session {
                     self.theirs.leave_out(refused);
                 }
                 self.report.received += changed;
+                for item in self.want.drain(..answered).filter(|item| !given.contains(&item.at)) {
+                    // What the peer lists and does not give it has evicted. A node that fills itself leaves it at that: the
+                    // next peer may still have the value.
+                    if self.skip_young {
+                        engine.store.adopt(item.at, item.version);
+                    }
+                }
                 self.gone.extend(gone);
                 Some(self.next_request(engine))
             }
@@ -244,24 +251,28 @@ impl Session {
             let first = if slot == listing.from.slot { listing.from.hash } else { 0 };
             for mine in engine.store.versions(slot, first).into_iter().filter(|item| covered(item.at)) {
                 while let Some(item) = theirs.next_if(|item| item.at < mine.at) {
-                    self.want.push_back(item.at);
+                    self.want.push_back(item);
                 }
                 let same = theirs.next_if(|item| item.at == mine.at);
                 if same.is_some_and(|item| item.version == mine.version) {
                     continue;
                 }
-                if same.is_some() {
-                    self.want.push_back(mine.at);
+                if let Some(theirs) = same {
+                    self.want.push_back(theirs);
                 }
-                let young = self.skip_young.then(|| engine.store.entries_at(mine.at));
-                let young = young.and_then(|entries| lowest_if_young(&entries, settled_before_ms));
+                let entries = engine.store.entries_at(mine.at);
+                if entries.is_empty() {
+                    // It was evicted here: there is nothing to give.
+                    continue;
+                }
+                let young = lowest_if_young(&entries, settled_before_ms).filter(|_| self.skip_young);
                 match young {
                     Some(stamp) => self.mine.leave_out(stamp),
                     None => self.give.push_back(mine.at),
                 }
             }
         }
-        self.want.extend(theirs.map(|item| item.at));
+        self.want.extend(theirs);
         if let Some(from) = next {
             self.listing = Some(Listing { slots: listing.slots, from });
         }
@@ -272,7 +283,7 @@ impl Session {
     fn next_request(&mut self, engine: &EngineState) -> SyncRequest {
         if !self.want.is_empty() || !self.give.is_empty() {
             self.expects = Expects::Exchange;
-            let want: Vec<_> = self.want.iter().copied().take(WANT_LIMIT).collect();
+            let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
             let clock = engine.clock.send_time();
             let (entries, answered) = collect(engine, self.give.make_contiguous());

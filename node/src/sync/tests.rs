@@ -307,7 +307,7 @@ fn entry(node: &EngineState, key: &str) -> Entry {
 
 #[test]
 fn what_is_left_out_does_not_count_as_seen_of_those_it_came_from_either() {
-    let (a, b, c) = (node(1, WRITTEN_MS), node(2, WRITTEN_MS), node(3, WRITTEN_MS));
+    let (a, b, c) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS), engine_at(3, WRITTEN_MS));
     set(&a, "k", "v");
     let written = entry(&a, "k");
     run_to(&b, &a, false);

@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     minted: BTreeMap<Dot, Minted>,
     contributions: Contributions,
     flushed: Stamp,
+    /// Values that some node evicted: key and newest stamp.
+    evicted: BTreeSet<(Bytes, Stamp)>,
     /// Of each key the highest dead state that was removed because every member knew of it.
     collected: BTreeMap<Bytes, (Stamp, Stamp)>,
     /// Keys that were removed although not every member knew of them.
@@ -53,6 +55,7 @@ impl Ledger {
             minted: BTreeMap::new(),
             contributions,
             flushed: Stamp::ZERO,
+            evicted: BTreeSet::new(),
             collected: BTreeMap::new(),
             forced: BTreeSet::new(),
             removals: Removals::default(),
@@ -103,6 +106,17 @@ impl Ledger {
             Body::Expired => false,
         };
         require(asked_for, "a value was written by a client", || format!("{} = {body:?}", show(key)))
+    }
+
+    /// A node evicted a value.
+    pub(crate) fn evict(&mut self, key: &[u8], entry: &Entry) {
+        self.evicted.insert((Bytes::copy_from_slice(key), entry.newest()));
+    }
+
+    /// Whether some node evicted this state of the key. Others need not show it either: a node that missed it gets to know the
+    /// version alone, or keeps what it had.
+    pub(crate) fn was_evicted(&self, key: &Bytes, entry: &Entry) -> bool {
+        self.evicted.contains(&(key.clone(), entry.newest()))
     }
 
     /// A flush took place at some node.

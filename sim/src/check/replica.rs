@@ -117,6 +117,16 @@ impl Replica {
         self.store(key, after)
     }
 
+    /// A value was taken out of memory: from now on the key shows nothing, and whatever comes next is as good as new.
+    pub(crate) fn evict(&mut self, key: &[u8], entry: &Entry, now_ms: u64) -> Checked {
+        self.check_before(key, Some(entry), now_ms)?;
+        require(matches!(entry.body(), Body::Value(_)), "only values are evicted", || {
+            format!("{} was {entry:?}", show(key))
+        })?;
+        self.entries.remove(key);
+        Ok(())
+    }
+
     /// A flush took effect.
     pub(crate) fn flush(&mut self, watermark: Stamp) -> Checked {
         require(watermark > self.flushed, "a flush never goes back", || {

@@ -191,6 +191,12 @@ impl Observer for Watch {
         self.change("an expiry", |replica, now_ms| replica.expire(key, after, now_ms));
     }
 
+    fn evicted(&self, node: &NodeId, key: &[u8], entry: &Entry) {
+        self.world.trace().merge(node.as_str(), "eviction", key, entry.version());
+        self.ledger.lock().evict(key, entry);
+        self.change("an eviction", |replica, now_ms| replica.evict(key, entry, now_ms));
+    }
+
     fn flushed(&self, node: &NodeId, watermark: Stamp) {
         self.world.trace().merge(node.as_str(), "flush", &[], watermark.time.bits());
         self.ledger.lock().flush(watermark);

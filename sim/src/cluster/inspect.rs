@@ -21,7 +21,7 @@ const DIFFERENCES_SHOWN: usize = 5;
 struct Snapshot {
     name: String,
     digest: u64,
-    /// Hash over all keys and versions.
+    /// Hash over all keys and versions, those of evicted entries included.
     versions: u64,
     entries: Vec<(Bytes, Entry)>,
     now_ms: u64,
@@ -44,6 +44,11 @@ impl Cluster {
                 self.world().violation("incremental digest = rebuilt digest", detail);
             }
             let status = running.node.status();
+            let memory = &status.memory;
+            // What is left when nothing more can be evicted is over the limit for good.
+            if memory.max_bytes > 0 && memory.used_bytes > memory.max_bytes && status.keys > 0 {
+                self.world().violation("memory stays within its limit", format!("{name}: {memory:?}"));
+            }
             let (queued, limit) = (status.replication.queued, self.tuning().outbox_keys_limit * self.len());
             if queued > limit as u64 {
                 self.world().violation(
@@ -228,11 +233,13 @@ impl Cluster {
                 let expired_early = clocks_were_wrong
                     && wanted.expiry().at_ms.is_some()
                     && face(key) == Some(Face { body: &Body::Expired, ..Face::of(wanted) });
+                let evicted = ledger.was_evicted(key, wanted)
+                    && face(key).map(|face| face.rank()) < Some(Face::of(wanted).rank());
                 // What is dead may have been removed.
                 let collected = face(key).is_none() && Face::at(wanted, now_ms).visible().is_none();
                 // Where a tombstone was forced out, what was written beside it and not seen is kept.
                 let unburied = forced && Face::at(wanted, now_ms).visible().is_none();
-                lost_with_its_holder || expired_early || collected || unburied
+                lost_with_its_holder || expired_early || collected || unburied || evicted
             };
             let wrong = wanted
                 .filter(|(key, wanted)| face(key) != Some(Face::at(wanted, now_ms)) && !excused(key, wanted))
@@ -250,6 +257,18 @@ impl Cluster {
         });
         drop(ledger);
         self.check_contributions();
+    }
+
+    /// How many keys have a value on one node and not on all.
+    pub(crate) fn shown_by_some(&self) -> u64 {
+        let snapshots = self.snapshots();
+        let mut holders: BTreeMap<Bytes, usize> = BTreeMap::new();
+        for (key, entry) in snapshots.iter().flat_map(|snapshot| &snapshot.entries) {
+            if matches!(entry.body(), Body::Value(_)) {
+                *holders.entry(key.clone()).or_default() += 1;
+            }
+        }
+        holders.values().filter(|holders| **holders < snapshots.len()).count() as u64
     }
 
     /// Waits until no running node remembers anything dead and all are equal to the last bit; when that takes longer than
@@ -364,10 +383,10 @@ impl Cluster {
         self.with_running(|name, running| {
             let entries = running.node.export();
             let mut versions = Xxh3::new();
-            for (key, entry) in &entries {
-                versions.update(&(key.len() as u64).to_le_bytes());
-                versions.update(key);
-                versions.update(&entry.version().to_le_bytes());
+            for (slot, hash, version) in running.node.versions() {
+                for part in [u64::from(slot), hash, version] {
+                    versions.update(&part.to_le_bytes());
+                }
             }
             let (name, digest) = (name.to_owned(), running.node.digest());
             let now_ms = running.node.engine().now_ms();

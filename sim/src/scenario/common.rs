@@ -191,5 +191,6 @@ pub(super) async fn end(cluster: &Cluster, healed: Healed) -> Figures {
         collected_again,
         cut_s_max: 0.0,
         converged_after_s: converged.map(|took| took.as_secs_f64()),
+        ..Figures::default()
     }
 }

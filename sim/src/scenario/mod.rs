@@ -6,6 +6,7 @@ mod collections;
 mod common;
 mod crash;
 mod deletes;
+mod eviction;
 mod expiry;
 mod join;
 mod leave;
@@ -77,6 +78,12 @@ pub struct Figures {
     pub refused_future: u64,
     /// Entries in the memory of nodes when they crashed.
     pub lost_from_memory: u64,
+    /// Values that nodes evicted; counted by those that ran last.
+    pub evicted: u64,
+    /// Versions of evicted values that nodes knew in the end.
+    pub stubs: u64,
+    /// Keys that in the end some node showed and another had evicted.
+    pub evicted_elsewhere: u64,
     /// Dead records that nodes removed.
     pub removed: Removals,
     /// Entries that nodes turned away because they had removed them before; counted by those that ran last.
@@ -97,6 +104,7 @@ pub fn all() -> &'static [Scenario] {
         leave::SCENARIO,
         rewind::SCENARIO,
         skew::SCENARIO,
+        eviction::SCENARIO,
         collections::COUNTERS,
         collections::SETS,
         collections::MAPS,

@@ -11,6 +11,7 @@ use crate::redis::session::Session;
 /// The password is not among them: whoever may ask has given it.
 fn settings(session: &Session) -> [(&'static str, String); 19] {
     let addr = session.door.local_addr;
+    let memory = session.door.engine.memory();
     [
         ("appendonly", "no".into()),
         ("bind", addr.ip().to_string()),
@@ -20,8 +21,8 @@ fn settings(session: &Session) -> [(&'static str, String); 19] {
         ("hash-max-listpack-entries", COMPACT_ELEMENTS_LIMIT.to_string()),
         ("hash-max-listpack-value", COMPACT_BYTES_LIMIT.to_string()),
         ("maxclients", session.door.max_clients.to_string()),
-        ("maxmemory", "0".into()),
-        ("maxmemory-policy", "noeviction".into()),
+        ("maxmemory", memory.max_bytes.to_string()),
+        ("maxmemory-policy", memory.policy.to_string()),
         ("notify-keyspace-events", String::new()),
         ("port", addr.port().to_string()),
         ("proto-max-bulk-len", BULK_BYTES_LIMIT.to_string()),

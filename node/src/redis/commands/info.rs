@@ -82,12 +82,13 @@ fn clients(session: &Session, _: &Status, text: &mut Text) {
     text.field("blocked_clients", 0);
 }
 
-fn memory(_: &Session, _: &Status, text: &mut Text) {
+fn memory(_: &Session, status: &Status, text: &mut Text) {
+    text.field("used_memory", status.memory.used_bytes);
     if let Some(bytes) = resident_bytes() {
         text.field("used_memory_rss", bytes);
     }
-    text.field("maxmemory", 0);
-    text.field("maxmemory_policy", "noeviction");
+    text.field("maxmemory", status.memory.max_bytes);
+    text.field("maxmemory_policy", status.memory.policy);
 }
 
 /// Memory of this process that is in use, where the operating system tells it as Linux does.
@@ -103,11 +104,12 @@ fn persistence(session: &Session, _: &Status, text: &mut Text) {
     text.field("aof_enabled", 0);
 }
 
-fn stats(session: &Session, _: &Status, text: &mut Text) {
+fn stats(session: &Session, status: &Status, text: &mut Text) {
     let stats = &session.door.stats;
     text.field("total_connections_received", RedisStats::read(&stats.connections));
     text.field("total_commands_processed", RedisStats::read(&stats.commands));
     text.field("rejected_connections", RedisStats::read(&stats.rejected_connections));
+    text.field("evicted_keys", status.memory.evicted);
     text.field("protocol_errors", RedisStats::read(&stats.protocol_errors));
     text.field("acl_access_denied_auth", RedisStats::read(&stats.wrong_passwords));
 }
@@ -134,6 +136,7 @@ fn rumour(_: &Session, status: &Status, text: &mut Text) {
     text.field("cluster", &status.cluster);
     text.field("members", status.members.len());
     text.field("tombstones", status.tombstones);
+    text.field("stubs", status.memory.stubs);
     text.field("conflicts", status.conflicts);
     text.field("replication_queued", status.replication.queued);
     text.field("sync_sessions", status.sync.sessions);

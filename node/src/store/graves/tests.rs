@@ -4,7 +4,12 @@ use rumour_crdt::{ActorId, Minter, Stamp};
 use super::*;
 
 fn store() -> Store {
-    Store::new("a".parse().expect("a name"), rumour_crdt::DigestKey::new(&[7; 32]), None)
+    Store::new(
+        "a".parse().expect("a name"),
+        rumour_crdt::DigestKey::new(&[7; 32]),
+        None,
+        crate::store::MemoryLimit::default(),
+    )
 }
 
 fn at(ms: u64) -> Hlc {
@@ -75,7 +80,7 @@ fn expiries_are_found_however_they_take_effect() {
     assert_eq!(store.with_entry(b"read", 2_000, Entry::is_visible), Some(false));
     let old = Entry::value(Bytes::from_static(b"w"), None, Stamp { seq: 9, ..minter.mint(0, None) }, None);
     store.apply(b"merged", old, 1_999, |_| false);
-    (0..Store::shard_count()).for_each(|shard| store.expire_shard(shard, 2_000));
+    crate::store::tests::expire_all(&store, 2_000);
     let dead = store.tombstones();
     assert!(dead >= 3);
     assert_eq!(store.collect(at(9_000), 100, || at(3_000)), dead);

@@ -1,0 +1,223 @@
+//! Keeping the store within its memory.
+//!
+//! What goes is chosen by sampling: some records in a row are looked at, from where the last look ended, and the one of lowest
+//! rank goes. As keys are hashed, records in a row are a random sample. Every record is looked at equally often.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use super::memory::{EvictionPolicy, MemoryLimit};
+use super::shard::{Candidate, Counts};
+use super::{Position, SHARDS, SLOTS_PER_SHARD, Store};
+use crate::status::MemoryStatus;
+
+/// Records looked at to choose one to evict.
+const LOOKS: usize = 16;
+/// Further samples that are taken while all that could go has changes that peers lack.
+const SAMPLES_LIMIT: usize = 4;
+/// Stubs may take one part in this many of the limit; those beyond go first.
+const STUBS_SHARE: usize = 4;
+
+/// The limit and how far it is used up.
+pub(super) struct Memory {
+    limit: MemoryLimit,
+    used: AtomicUsize,
+    stubs: AtomicUsize,
+    stub_bytes: AtomicUsize,
+    /// Whether stubs were dropped for whatever reason: what is not held then need not be dead.
+    forgotten: AtomicBool,
+    evicted: AtomicU64,
+    stubs_dropped: AtomicU64,
+    /// Shard that is looked at next.
+    hand: AtomicUsize,
+    unacknowledged: OnceLock<Test>,
+}
+
+/// Whether something holds for a key.
+type Test = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// The best of some records to evict.
+#[derive(Default)]
+struct Sample {
+    /// That every peer has.
+    best: Option<Candidate>,
+    /// That some peer may lack.
+    spared: Option<Candidate>,
+}
+
+impl Memory {
+    pub(super) fn new(limit: MemoryLimit) -> Self {
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+            stubs: AtomicUsize::new(0),
+            stub_bytes: AtomicUsize::new(0),
+            forgotten: AtomicBool::new(false),
+            evicted: AtomicU64::new(0),
+            stubs_dropped: AtomicU64::new(0),
+            hand: AtomicUsize::new(0),
+            unacknowledged: OnceLock::new(),
+        }
+    }
+
+    /// Takes note of what a shard grew by; shrinking is adding as well, modulo the size of a number.
+    pub(super) fn moved(&self, before: &Counts, after: &Counts) {
+        if before.bytes != after.bytes {
+            self.used.fetch_add(after.bytes.wrapping_sub(before.bytes), Relaxed);
+        }
+        if before.stubs != after.stubs {
+            self.stubs.fetch_add(after.stubs.wrapping_sub(before.stubs), Relaxed);
+        }
+        if before.stubs_dropped != after.stubs_dropped {
+            self.forgotten.store(true, Relaxed);
+        }
+        if before.stub_bytes != after.stub_bytes {
+            self.stub_bytes.fetch_add(after.stub_bytes.wrapping_sub(before.stub_bytes), Relaxed);
+        }
+    }
+
+    /// Whether something that was evicted may be known no more: that nothing is held of a key then means nothing.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.forgotten.load(Relaxed)
+    }
+
+    fn bytes_limit(&self) -> usize {
+        self.limit.bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    fn exceeded(&self) -> bool {
+        self.used.load(Relaxed) > self.bytes_limit()
+    }
+}
+
+impl Store {
+    /// Whether there is memory for a client's write, after whatever could be evicted was.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.memory.exceeded() || {
+            self.keep_within_limit();
+            !self.memory.exceeded()
+        }
+    }
+
+    /// Says how to tell whether peers still lack the latest change of a key: such keys are evicted only where nothing else is left. `test` is
+    /// called under a shard's lock: it must not wait for anything and must not call the store.
+    pub(crate) fn spare(&self, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        // Set once, when the node is put together.
+        let _ = self.memory.unacknowledged.set(Box::new(test));
+    }
+
+    /// Memory in numbers.
+    pub(crate) fn memory_use(&self) -> MemoryStatus {
+        MemoryStatus {
+            used_bytes: self.memory.used.load(Relaxed) as u64,
+            max_bytes: self.memory.limit.bytes.unwrap_or(0),
+            policy: self.memory.limit.policy,
+            evicted: self.memory.evicted.load(Relaxed),
+            stubs: self.memory.stubs.load(Relaxed) as u64,
+            stubs_dropped: self.memory.stubs_dropped.load(Relaxed),
+        }
+    }
+
+    /// Whether the key's value was evicted here: others may still show it.
+    pub(crate) fn is_evicted(&self, key: &[u8]) -> bool {
+        let (slot, hash) = self.locate(key);
+        let shard = self.shard(slot);
+        let slot = shard.slot(slot % SLOTS_PER_SHARD);
+        slot.stub(hash).is_some() && slot.find(hash, key).is_none()
+    }
+
+    /// Takes over the version of an entry that a peer lists and cannot give, because it was evicted there: both then agree
+    /// that neither has it. Does nothing where the key is known.
+    pub(crate) fn adopt(&self, at: Position, version: u64) {
+        let slot = usize::from(at.slot);
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD).adopt(at.hash, version);
+        drop(shard);
+        self.keep_within_limit();
+    }
+
+    /// Evicts until the limit holds, or nothing is left that could go. Between a write and this the store is over its
+    /// limit by no more than what was written.
+    pub(super) fn keep_within_limit(&self) {
+        while self.memory.exceeded() && self.make_room() {}
+    }
+
+    fn make_room(&self) -> bool {
+        let share = self.memory.bytes_limit() / STUBS_SHARE;
+        if self.memory.stub_bytes.load(Relaxed) > share && self.drop_stubs() {
+            return true;
+        }
+        self.evict_one() || self.drop_stubs()
+    }
+
+    /// Drops the stubs of one slot.
+    fn drop_stubs(&self) -> bool {
+        for _ in 0..SHARDS {
+            let index = self.memory.hand.fetch_add(1, Relaxed) % SHARDS;
+            let mut shard = self.lock(index);
+            if shard.counts().stubs == 0 {
+                continue;
+            }
+            let Some(slot) = shard.next_slot_with_stubs() else { continue };
+            let dropped = shard.slot_mut(&self.digest_key, slot).drop_stubs(|_| true);
+            self.memory.stubs_dropped.fetch_add(dropped as u64, Relaxed);
+            return true;
+        }
+        false
+    }
+
+    fn evict_one(&self) -> bool {
+        if self.memory.limit.policy == EvictionPolicy::NoEviction {
+            return false;
+        }
+        let mut spared = None;
+        for _ in 0..SAMPLES_LIMIT {
+            let sample = self.sample();
+            if let Some(best) = sample.best {
+                return self.evict(best);
+            }
+            spared = [spared, sample.spared].into_iter().flatten().min();
+        }
+        // Everything is needed by some peer, but the memory is needed more.
+        spared.is_some_and(|candidate| self.evict(candidate))
+    }
+
+    fn sample(&self) -> Sample {
+        let mut sample = Sample::default();
+        let mut looked = 0;
+        for _ in 0..SHARDS {
+            let index = self.memory.hand.fetch_add(1, Relaxed) % SHARDS;
+            let mut shard = self.shards[index].lock();
+            if shard.counts().evictable(self.memory.limit.policy) == 0 {
+                continue;
+            }
+            looked += shard.look(&self.digest_key, LOOKS - looked, |candidate, key| {
+                let candidate = Candidate { slot: index * SLOTS_PER_SHARD + candidate.slot, ..candidate };
+                let beats = |other: Option<Candidate>| other.is_none_or(|other| candidate.rank < other.rank);
+                let unacknowledged = || self.memory.unacknowledged.get().is_some_and(|test| test(key));
+                if beats(sample.best) && !unacknowledged() {
+                    sample.best = Some(candidate);
+                } else if beats(sample.spared) {
+                    sample.spared = Some(candidate);
+                }
+            });
+            if looked >= LOOKS {
+                break;
+            }
+        }
+        sample
+    }
+
+    fn evict(&self, candidate: Candidate) -> bool {
+        let mut shard = self.lock(candidate.slot / SLOTS_PER_SHARD);
+        let mut slot = shard.slot_mut(&self.digest_key, candidate.slot % SLOTS_PER_SHARD);
+        slot.evict(candidate.hash, |key, record, actors| {
+            if let Some(observer) = &self.observer {
+                record.read(actors, |entry| observer.evicted(&self.node, key, entry));
+            }
+            self.memory.evicted.fetch_add(1, Relaxed);
+        });
+        // Where another thread was faster there is room as well.
+        true
+    }
+}
