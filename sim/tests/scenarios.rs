@@ -94,6 +94,11 @@ fn clock_jump() {
 }
 
 #[test]
+fn eviction() {
+    assert_passes("eviction");
+}
+
+#[test]
 fn every_scenario_with_nodes_is_guarded() {
     let guarded = [
         "partition",
@@ -108,6 +113,7 @@ fn every_scenario_with_nodes_is_guarded() {
         "maps",
         "sorted-sets",
         "amnesia",
+        "eviction",
         "expiry",
         "clock-jump",
     ];

@@ -29,20 +29,15 @@ impl Runtime {
             };
             if clocks_heard {
                 self.settle_clock();
-                match self.serving_peer() {
-                    Some(peer) => {
-                        if self.sync_with(&peer, Care::Everything).await {
-                            self.joining.lock().filled();
-                            continue;
-                        }
-                    }
-                    // Everybody within reach is as new as this node: there is nothing to be filled with.
-                    None if self.nobody_serves() => {
-                        self.joining.lock().filled();
-                        continue;
-                    }
-                    // The connection to a peer that serves has broken; it will be dialed again.
-                    None => {}
+                let filled = match self.serving_peer() {
+                    Some(peer) => self.sync_with(&peer, Care::Everything).await,
+                    // If everybody within reach is as new as this node, there is nothing to be filled with; if the
+                    // connection to a peer that serves has broken, it will be dialed again.
+                    None => self.nobody_serves(),
+                };
+                if filled {
+                    self.joining.lock().filled();
+                    continue;
                 }
             }
             sleep(JOIN_TICK).await;

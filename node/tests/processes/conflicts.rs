@@ -52,8 +52,9 @@ fn a_concurrent_loss_is_shown_with_both_values_and_nodes_while_one_watches() {
     let counted = run(dir.path(), &["conflicts", "--json", "--admin", &admin]);
     let counted: Value = serde_json::from_slice(&counted.stdout).expect("JSON");
     assert!(counted["default"].as_u64() > Some(0), "{counted}");
+    // More may have come in since.
     let status = nodes[0].status();
-    assert_eq!(status["conflicts"], counted["default"]);
+    assert!(status["conflicts"].as_u64() >= counted["default"].as_u64(), "{status}");
 }
 
 #[test]

@@ -127,6 +127,13 @@ impl Ledger {
     /// A node removed a record for good: only what is dead may go, by itself or by a later write.
     pub(crate) fn remove(&mut self, key: &[u8], entry: &Entry, why: Removal, now_ms: u64) -> Checked {
         let face = Face::at(entry, now_ms);
+        let buried = |minted: &&Minted| {
+            let later = Face::at(&minted.entry, now_ms);
+            minted.key == key && later.rank() >= face.rank() && later.visible().is_none()
+        };
+        let dead = entry.kind(now_ms).is_none()
+            || why == Removal::Gone && self.minted.values().any(|one| buried(&one));
+        require(dead, "only what is dead is removed", || format!("{}: {face:?}, {why:?}", show(key)))?;
         match why {
             Removal::Collected => {
                 self.removals.collected += 1;
@@ -140,13 +147,7 @@ impl Ledger {
             }
             Removal::Gone => self.removals.gone += 1,
         }
-        let buried = |minted: &&Minted| {
-            let later = Face::at(&minted.entry, now_ms);
-            minted.key == key && later.rank() >= face.rank() && later.visible().is_none()
-        };
-        let dead = entry.kind(now_ms).is_none()
-            || why == Removal::Gone && self.minted.values().any(|one| buried(&one));
-        require(dead, "only what is dead is removed", || format!("{}: {face:?}, {why:?}", show(key)))
+        Ok(())
     }
 
     /// What was removed everywhere, because every member knew that it is dead, must not show again.
