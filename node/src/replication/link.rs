@@ -173,14 +173,19 @@ pub(crate) async fn receive(
             engine.counters.refused_messages.add(1);
             error.to_string()
         })?;
-        if engine.is_stale(batch.clock) {
-            return Err(
-                "a batch that was sent too long ago: a process stalled, or the clocks differ".to_owned()
-            );
-        }
+        check_age(engine, &batch)?;
         let ack = apply(engine, batch);
         let body = codec::encode(&ack).map_err(|error| error.to_string())?;
         tx.send(kind::ACK, body).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Refuses entries that were sent too long ago. An announcement brings none, and comes without a time from a node that has not
+/// heard its peers' clocks yet.
+fn check_age(engine: &EngineState, batch: &Batch) -> Result<(), String> {
+    if !batch.entries.is_empty() && engine.is_stale(batch.clock) {
+        return Err("a batch that was sent too long ago: a process stalled, or the clocks differ".to_owned());
     }
     Ok(())
 }
@@ -231,6 +236,19 @@ mod tests {
             acknowledge(from, &queue, 0, kind::ACK, &ack).expect("in order");
         }
         sent
+    }
+
+    #[test]
+    fn entries_that_were_sent_too_long_ago_are_refused_and_announcements_never() {
+        let engine = engine_at(1, 1_000_000);
+        let batch = |clock, entries| Batch { number: 1, clock, flushed: rumour_crdt::Stamp::ZERO, entries };
+        let clock = rumour_crdt::Hlc::default();
+        assert_eq!(check_age(&engine, &batch(clock, Vec::new())), Ok(()), "its sender heard no clock yet");
+        let writer = engine_at(2, 1_000_000);
+        let stamp = writer.clock.mint(None);
+        let entries = vec![(Bytes::from_static(b"k"), Entry::value(Bytes::new(), None, stamp, None))];
+        assert!(check_age(&engine, &batch(clock, entries.clone())).is_err());
+        assert_eq!(check_age(&engine, &batch(stamp.time, entries)), Ok(()));
     }
 
     #[test]

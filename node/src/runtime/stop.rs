@@ -13,8 +13,10 @@ use crate::error::NodeError;
 use crate::membership::Reported;
 use crate::message::kind;
 
-/// How long leaving waits for peers to acknowledge what is queued for them.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leaving waits for a peer to acknowledge more of what is queued for it.
+const DRAIN_STALL: Duration = Duration::from_secs(5);
+/// How long it waits in all, however much is acknowledged meanwhile.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -65,22 +67,29 @@ impl Runtime {
         }
     }
 
-    /// Waits until connected peers have acknowledged what is queued for them, and brings them by sync what did not fit their
-    /// queues; gives how many keys none of them has, at least.
+    /// Waits until connected peers have acknowledged what is queued for them, as long as that gets less, and brings them by sync
+    /// what did not fit their queues; gives how many keys none of them has, at least.
     async fn drain(&self) -> usize {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
+        let mut stalls = Instant::now() + DRAIN_STALL;
+        let mut least = usize::MAX;
         loop {
-            let peers: Vec<NodeId> = self
-                .transport()
-                .map(Transport::peers)
-                .unwrap_or_default()
-                .iter()
-                .map(|peer| peer.node().clone())
-                .collect();
+            let peers = self.transport().map(Transport::peers).unwrap_or_default();
+            let peers: Vec<NodeId> = peers.iter().map(|peer| peer.node().clone()).collect();
             let fanout = &self.engine.fanout;
             let lacks = |peer: &NodeId| fanout.queued_for(peer) + usize::from(fanout.overflowed(peer));
-            if peers.iter().all(|peer| lacks(peer) == 0) || Instant::now() >= deadline {
-                return peers.iter().map(lacks).min().unwrap_or_else(|| fanout.most_queued());
+            // A connection that broke just now may come back.
+            let most = if peers.is_empty() {
+                fanout.most_queued()
+            } else {
+                peers.iter().map(lacks).max().unwrap_or(0)
+            };
+            if fanout.queued() < least {
+                least = fanout.queued();
+                stalls = Instant::now() + DRAIN_STALL;
+            }
+            if most == 0 || Instant::now() >= deadline.min(stalls) {
+                return peers.iter().map(lacks).min().unwrap_or(most);
             }
             for peer in peers.iter().filter(|peer| fanout.overflowed(peer)) {
                 // What a session brought until it was cut stays brought.

@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 /// How long a node may take to stop once it is told to.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(25);
 
 #[test]
 fn a_node_that_leaves_is_no_longer_listed_and_its_last_writes_stay() {
