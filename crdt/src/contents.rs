@@ -55,11 +55,23 @@ pub enum Data {
 }
 
 /// All contributions to a key under one epoch, or those of them that a delta is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Contents {
     /// The highest stamp of a contribution.
     latest: Stamp,
+    /// Of a counter: whether shares may be missing. Collections say it themselves.
+    partial: bool,
     data: Data,
+    /// See [`Origin::unbroken_since`](crate::Origin): what holds for the node that keeps them, and is told to no other.
+    #[serde(skip)]
+    unbroken_since: u64,
+}
+
+impl PartialEq for Contents {
+    /// Regards what was contributed, not who keeps it since when.
+    fn eq(&self, other: &Self) -> bool {
+        (self.latest, self.partial) == (other.latest, other.partial) && self.data == other.data
+    }
 }
 
 /// A loss within the contents of a key.
@@ -160,12 +172,27 @@ impl Data {
 impl Contents {
     /// No contributions yet.
     pub fn new(kind: Kind) -> Self {
-        Self { latest: Stamp::ZERO, data: Data::new(kind) }
+        Self { latest: Stamp::ZERO, partial: false, data: Data::new(kind), unbroken_since: 0 }
     }
 
     /// A delta without contributions yet.
     pub fn delta(kind: Kind) -> Self {
-        Self { latest: Stamp::ZERO, data: Data::delta(kind) }
+        Self {
+            latest: Stamp::ZERO,
+            partial: kind == Kind::String,
+            data: Data::delta(kind),
+            unbroken_since: 0,
+        }
+    }
+
+    /// Since which of its own writes the node that keeps them has kept them without a break; 0: it never dropped any.
+    pub fn unbroken_since(&self) -> u64 {
+        self.unbroken_since
+    }
+
+    /// Notes that contributions up to this write of the keeping node's own may be among those that it dropped.
+    pub fn set_unbroken_since(&mut self, seq: u64) {
+        self.unbroken_since = seq;
     }
 
     /// The highest stamp of a contribution; [`Stamp::ZERO`] without any.
@@ -215,9 +242,10 @@ impl Contents {
         xxh3_64_with_seed(&self.data.fingerprint().to_le_bytes(), self.kind() as u64)
     }
 
-    pub(crate) fn is_delta(&self) -> bool {
+    /// Whether it lists some contributions only, and says nothing of others.
+    pub fn is_delta(&self) -> bool {
         match &self.data {
-            Data::Counter(_) => false,
+            Data::Counter(_) => self.partial,
             Data::Values(fields) | Data::Map(fields) => fields.is_delta(),
             Data::Set(fields) => fields.is_delta(),
             Data::SortedSet(fields) => fields.is_delta(),
@@ -226,6 +254,7 @@ impl Contents {
 
     /// What a delta says when nothing else is known of the key.
     pub(crate) fn settle(&mut self) {
+        self.partial = false;
         match &mut self.data {
             Data::Counter(_) => {}
             Data::Values(fields) | Data::Map(fields) => fields.settle(),
@@ -254,14 +283,17 @@ impl Contents {
             }
             if wins {
                 let delta = self.is_delta();
-                self.data = other.data.clone();
+                (self.data, self.partial) = (other.data.clone(), other.partial);
                 if !delta {
                     self.settle();
                 }
             }
             return later | wins;
         }
+        let completed = self.partial && !other.partial;
+        self.partial &= other.partial;
         later
+            | completed
             | match (&mut self.data, &other.data) {
                 (Data::Counter(ours), Data::Counter(theirs)) => ours.join(theirs),
                 (Data::Map(ours), Data::Map(theirs)) => ours.merge(theirs, |met| lost(Lost::Element(met))),

@@ -113,6 +113,11 @@ impl Entry {
                 replaced.is_some() || self.contents.is_some()
             }
             Ordering::Equal => match (&mut self.contents, &other.contents) {
+                // What has no contributions lists all that there are.
+                (Some(ours), None) if ours.is_delta() => {
+                    ours.settle();
+                    true
+                }
                 (_, None) => false,
                 (Some(ours), Some(theirs)) => {
                     let mut losing = VersionVector::new();
