@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Counter, Dot, Fields, Lattice, Met, Score, Stamp};
+use crate::{ActorId, Counter, Dot, Fields, Lattice, Met, Score, Stamp};
 
 /// What type of value a key holds.
 ///
@@ -227,6 +227,11 @@ impl Contents {
             Data::Map(fields) => fields.purge(now_ms) > 0,
             Data::Counter(_) | Data::Values(_) | Data::Set(_) | Data::SortedSet(_) => false,
         }
+    }
+
+    /// The sequence of an actor's latest contribution; 0 without any.
+    pub fn last_of(&self, actor: ActorId) -> u64 {
+        self.tops().filter(|dot| dot.actor == actor).map(|dot| dot.seq).max().unwrap_or(0)
     }
 
     /// The latest contribution of each actor.

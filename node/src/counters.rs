@@ -51,6 +51,10 @@ pub(crate) struct Counters {
     pub(crate) refused_stale: Counter,
     /// Writes refused because this node's clock was wrong.
     pub(crate) refused_clock: Counter,
+    /// Evicted keys that peers gave back when they were asked for.
+    pub(crate) recalled: Counter,
+    /// Evicted keys that no peer gave while some did not answer.
+    pub(crate) recalls_failed: Counter,
     /// Messages from peers that could not be understood.
     pub(crate) refused_messages: Counter,
 }

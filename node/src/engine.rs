@@ -4,13 +4,14 @@
 
 mod elements;
 mod image;
+mod recall;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ use crate::store::{Applied, Store};
 use crate::sync::Watermarks;
 pub use elements::Elements;
 pub use image::Image;
+pub use recall::Purpose;
+pub(crate) use recall::{Recalled, Recaller};
 pub use view::View;
 pub use writer::Writer;
 
@@ -54,6 +57,8 @@ pub(crate) struct EngineState {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) phase: Phase,
     pub(crate) status: StatusSource,
+    /// Set when the node is put together.
+    pub(crate) recaller: OnceLock<Box<dyn Recaller>>,
     /// Locked while a shard is; lock no shard while it is.
     pub(crate) watermarks: Mutex<Watermarks>,
 }
@@ -182,20 +187,33 @@ impl Engine {
     /// Changes a key, in one step: `write` is given the key while its shard is locked, and what it changes is queued
     /// for the other owners.
     ///
+    /// A key that was evicted here must have been [recalled](Self::recall) before.
+    ///
     /// # Errors
     /// See [`WriteError`]; `write` was not called then.
     pub fn write<R>(&self, key: &[u8], write: impl FnOnce(&mut Writer<'_>) -> R) -> Result<R, WriteError> {
+        self.change(key, |key, lacks| if lacks { Err(WriteError::Evicted) } else { Ok(write(key)) })?
+    }
+
+    /// The same for what does not depend on what the key holds: it is told whether that, or a part of it, was evicted here.
+    fn change<R>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(&mut Writer<'_>, bool) -> R,
+    ) -> Result<R, WriteError> {
         self.check_key(key)?;
         let now_ms = self.now_ms();
         let expiry = self.inner.namespaces.expiry(key);
-        let (reply, change) = self.inner.store.modify(key, now_ms, |state| {
+        let (reply, change) = self.inner.store.modify(key, now_ms, |state, lacks| {
             let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, expiry, now_ms);
-            let reply = write(&mut writer);
+            let reply = change(&mut writer, lacks);
             (reply, writer.finish())
         });
         if let Some(change) = change {
             self.inner.fanout.dirty(key, &change);
         }
+        // Only now: what is not queued yet looks as if every peer had it.
+        self.inner.store.keep_within_limit();
         Ok(reply)
     }
 
@@ -205,7 +223,7 @@ impl Engine {
     /// See [`WriteError`].
     pub fn version(&self, key: &[u8]) -> Result<Version, WriteError> {
         // As a write, so that what is due is dropped first.
-        self.write(key, |key| Version { state: key.state_version(), visible: key.kind().is_some() })
+        self.change(key, |key, _| Version { state: key.state_version(), visible: key.kind().is_some() })
     }
 
     /// The value of a key as bytes, as this node sees it; `None` also if it is of another type.
@@ -227,7 +245,11 @@ impl Engine {
     pub fn set(&self, key: &[u8], value: Bytes, options: SetOptions) -> Result<SetOutcome, WriteError> {
         check_value(value.len())?;
         self.check_memory()?;
-        self.write(key, |key| {
+        let blind = options.condition == Condition::Always && options.expiry != SetExpiry::Keep;
+        self.change(key, |key, lacks| {
+            if lacks && !blind {
+                return Err(WriteError::Evicted);
+            }
             let previous = key.view().and_then(|view| view.text());
             let written = match options.condition {
                 Condition::Always => true,
@@ -237,8 +259,8 @@ impl Engine {
             if written {
                 key.set(value, options.expiry);
             }
-            SetOutcome { written, previous }
-        })
+            Ok(SetOutcome { written, previous })
+        })?
     }
 
     /// Deletes a key. Returns whether there was anything.
@@ -248,17 +270,15 @@ impl Engine {
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "the method is not general over the lifetime"
-    )]
     pub fn delete(&self, key: &[u8]) -> Result<bool, WriteError> {
-        let deleted = self.write(key, |key| key.delete())?;
-        if !deleted && self.inner.store.is_evicted(key) {
-            // Others may still show what is no longer here.
-            self.write(key, |key| key.replace())?;
-        }
-        Ok(deleted)
+        self.change(key, |key, lacks| {
+            let deleted = key.delete();
+            if !deleted && lacks {
+                // Others may still show what is no longer here.
+                key.replace();
+            }
+            deleted
+        })
     }
 
     /// When a key expires.
@@ -377,7 +397,7 @@ impl Engine {
     /// The memory for entries: how much there is, and what came of it.
     #[must_use]
     pub fn memory(&self) -> MemoryStatus {
-        self.inner.store.memory_use()
+        self.inner.memory()
     }
 
     /// Whether the node takes writes.
@@ -435,6 +455,16 @@ impl EngineState {
             Applied::Flushed => {}
         }
         Some(applied)
+    }
+
+    /// Memory in numbers.
+    pub(crate) fn memory(&self) -> MemoryStatus {
+        let Counters { recalled, recalls_failed, .. } = &*self.counters;
+        MemoryStatus {
+            recalled: recalled.get(),
+            recalls_failed: recalls_failed.get(),
+            ..self.store.memory_use()
+        }
     }
 
     /// Follows a peer's clock and its flush watermark; either is refused when too far in the future.

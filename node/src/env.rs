@@ -45,8 +45,9 @@ pub trait Observer: Send + Sync + 'static {
     fn merged(&self, node: &NodeId, key: &[u8], before: Option<&Entry>, incoming: &Entry, after: &Entry);
     /// A value was dropped because its expiry took effect.
     fn expired(&self, node: &NodeId, key: &[u8], after: &Entry);
-    /// A value was taken out of memory to make room. `entry` is what goes; the node keeps its version and shows nothing.
-    fn evicted(&self, node: &NodeId, key: &[u8], entry: &Entry);
+    /// What a key held was taken out of memory to make room. `entry` is what goes; the node keeps its version and shows nothing.
+    /// `unacknowledged`: some peer may lack the latest change of it.
+    fn evicted(&self, node: &NodeId, key: &[u8], entry: &Entry, unacknowledged: bool);
     /// The flush watermark rose; entries stamped at or below it are gone.
     fn flushed(&self, node: &NodeId, watermark: rumour_crdt::Stamp);
     /// A record was removed: nothing is held of its key any more.

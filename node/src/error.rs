@@ -39,6 +39,12 @@ pub enum WriteError {
     /// The node's memory is used up and its policy lets nothing go; delete something, or give it more (`--max-memory`).
     #[error("command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
+    /// The value was evicted here, and some peer that may still hold it does not answer: to change it now might undo what others
+    /// contributed. To set it or to delete it works all the same.
+    #[error(
+        "the value was evicted here and not every peer that may hold it answers; try again, or set the key anew"
+    )]
+    Evicted,
     /// The key holds another type of value.
     #[error("the key does not hold a {wanted}")]
     WrongType {

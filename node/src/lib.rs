@@ -57,7 +57,7 @@ pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
 pub use config::{Credentials, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
 pub use engine::{
-    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, SetExpiry, SetOptions, SetOutcome, Ttl,
+    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Purpose, SetExpiry, SetOptions, SetOutcome, Ttl,
     VALUE_BYTES_LIMIT, Version, View, Writer,
 };
 pub use env::{Environment, Observer, Removal, SystemClock, WallClock};

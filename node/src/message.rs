@@ -23,6 +23,8 @@ pub(crate) mod kind {
     pub(crate) const GOODBYE: u8 = 4;
     /// Request: what does your wall clock show? Empty; answered with a [`super::ClockReading`].
     pub(crate) const CLOCK: u8 = 5;
+    /// Request: give me back what I have evicted: [`super::RecallRequest`], answered with a [`super::RecallReply`].
+    pub(crate) const RECALL: u8 = 6;
     /// Frame on a replication channel: [`super::Batch`].
     pub(crate) const BATCH: u8 = 16;
     /// Frame on a replication channel: [`super::Ack`].
@@ -86,6 +88,25 @@ pub(crate) struct Ack {
     pub(crate) clock: Hlc,
     /// Writes whose stamps lie too far in the receiver's future. They come in by sync later.
     pub(crate) refused: Vec<Dot>,
+}
+
+/// Keys that the sender has evicted and needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecallRequest {
+    pub(crate) clock: Hlc,
+    pub(crate) keys: Vec<Bytes>,
+}
+
+/// Answer to a [`RecallRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RecallReply {
+    pub(crate) clock: Hlc,
+    /// What is held of them.
+    pub(crate) entries: Vec<(Bytes, Entry)>,
+    /// Keys that hold too much for a reply: they come by replication.
+    pub(crate) coming: Vec<Bytes>,
+    /// How many keys were looked at; the others must be asked for again.
+    pub(crate) answered: u32,
 }
 
 /// A step of a sync session, from the node that began it.

@@ -60,8 +60,12 @@ pub struct MemoryStatus {
     pub max_bytes: u64,
     /// What goes when it is reached.
     pub policy: EvictionPolicy,
-    /// Values that were evicted since the start.
+    /// Keys that were evicted since the start.
     pub evicted: u64,
+    /// Evicted keys that peers gave back when they were needed.
+    pub recalled: u64,
+    /// Evicted keys that no peer gave while some did not answer.
+    pub recalls_failed: u64,
     /// Evicted entries of which hash and version are still known.
     pub stubs: u64,
     /// Stubs that were dropped because memory was short; sync brings their values once more.
@@ -189,7 +193,7 @@ impl StatusSource {
             uptime_s: 0.0,
             keys: engine.store.len() as u64,
             tombstones: engine.store.tombstones() as u64,
-            memory: engine.store.memory_use(),
+            memory: engine.memory(),
             members: Vec::new(),
             seeds: Vec::new(),
             replication: ReplicationStatus {

@@ -13,7 +13,7 @@ use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use rumour::{Condition, Engine, SetExpiry, SetOptions, WriteError};
+use rumour::{Condition, Engine, Purpose, SetExpiry, SetOptions, WriteError};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -67,7 +67,7 @@ pub struct Tally {
     pub acked_writes_by_side: [u64; 2],
     /// Those of them that contributed to counters and collections.
     pub contributions: u64,
-    /// Operations refused by nodes that do not serve, or whose clock is wrong.
+    /// Operations refused by nodes that do not serve, whose clock is wrong, or that cannot fetch what they evicted.
     pub refused: u64,
     /// Those of them that were refused because of the clock.
     pub refused_for_clock: u64,
@@ -99,7 +99,7 @@ impl Workload {
         *self.tally.lock()
     }
 
-    /// Stops all clients. No operation is cut short: they do not wait for anything.
+    /// Stops all clients. No operation is cut short: they wait only before one.
     pub async fn stop(self) -> Tally {
         for client in &self.clients {
             client.abort();
@@ -185,18 +185,27 @@ impl Client {
                 && engine.is_serving()
             {
                 if self.rng.random_ratio(self.settings.collections.permille.min(1000), 1000) {
-                    self.contribute(node, &engine);
+                    self.contribute(node, &engine).await;
                 } else {
-                    self.operate(node, &engine);
+                    self.operate(node, &engine).await;
                 }
             }
         }
     }
 
-    fn operate(&mut self, node: usize, engine: &Engine) {
+    /// Has the node fetch what it evicted, as doors do. The node to go on with, if it still runs.
+    async fn recall(&self, node: usize, engine: &Engine, key: &[u8]) -> Option<Engine> {
+        if engine.lacks(key, Purpose::Write) {
+            engine.recall([key], Purpose::Write).await;
+        }
+        self.cluster.engine(node)
+    }
+
+    async fn operate(&mut self, node: usize, engine: &Engine) {
         let operation = Operation::draw(&mut self.rng, self.settings.flush_permille);
         let key = key_name(self.rng.random_range(0..self.settings.keys));
         let key = key.as_bytes();
+        let Some(engine) = &self.recall(node, engine, key).await else { return };
         let changed = match operation {
             Operation::Set => self.set(engine, key, SetExpiry::Clear, Condition::Always),
             Operation::SetExpiring => {
@@ -225,10 +234,11 @@ impl Client {
     }
 
     /// Uses a counter or a collection.
-    fn contribute(&mut self, node: usize, engine: &Engine) {
+    async fn contribute(&mut self, node: usize, engine: &Engine) {
         self.written += 1;
         let unique = (self.number * 1_000_000) as i64 + self.written as i64;
         let operation = self.settings.collections.operation(&mut self.rng, unique);
+        let Some(engine) = &self.recall(node, engine, &operation.key).await else { return };
         let expires_at_ms = self.expiry_ms(engine);
         let changed = operation.perform(engine, expires_at_ms);
         if let Some(watch) = self.cluster.watch(node) {

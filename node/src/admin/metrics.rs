@@ -65,7 +65,9 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         status.sync.entries_received,
     );
     counter("sync_entries_sent", "Entries that sync sent", status.sync.entries_sent);
-    counter("evicted", "Values evicted to stay within the memory limit", status.memory.evicted);
+    counter("evicted", "Keys evicted to stay within the memory limit", status.memory.evicted);
+    counter("recalled", "Evicted keys that peers gave back", status.memory.recalled);
+    counter("recalls_failed", "Evicted keys that could not be fetched", status.memory.recalls_failed);
     counter(
         "stubs_dropped",
         "Versions of evicted values forgotten because memory was short",

@@ -45,7 +45,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn add(&self, by: i64) -> Result<i64, WriteError> {
-        self.engine.write(&self.key, |key| key.add(by))?
+        write(self.engine, &self.key, Kind::String, |key| key.add(by)).await
     }
 
     /// Adds a number with a fraction; gives the number as this node then sees it. [`get`](Self::get) refuses what is
@@ -54,7 +54,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn add_float(&self, by: f64) -> Result<f64, WriteError> {
-        let total = self.engine.write(&self.key, |key| key.add_float(by))??;
+        let total = write(self.engine, &self.key, Kind::String, |key| key.add_float(by)).await?;
         number(&total).ok_or(WriteError::NotANumber)
     }
 
@@ -63,7 +63,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// While the node joins, after it stopped, [`WriteError::WrongType`], and [`WriteError::NotAnInteger`].
     pub async fn get(&self) -> Result<i64, WriteError> {
-        let text = self.text()?;
+        let text = self.text().await?;
         text.map_or(Some(0), |text| number(&text)).ok_or(WriteError::NotAnInteger)
     }
 
@@ -72,7 +72,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// While the node joins, after it stopped, [`WriteError::WrongType`], and [`WriteError::NotANumber`].
     pub async fn get_float(&self) -> Result<f64, WriteError> {
-        let text = self.text()?;
+        let text = self.text().await?;
         text.map_or(Some(0.0), |text| number(&text)).ok_or(WriteError::NotANumber)
     }
 
@@ -85,10 +85,11 @@ impl<'a> Counter<'a> {
             key.delete();
             Ok(())
         })
+        .await
     }
 
-    fn text(&self) -> Result<Option<Bytes>, WriteError> {
-        Ok(read(self.engine, &self.key, Kind::String, |view| view.text())?.flatten())
+    async fn text(&self) -> Result<Option<Bytes>, WriteError> {
+        Ok(read(self.engine, &self.key, Kind::String, |view| view.text()).await?.flatten())
     }
 }
 

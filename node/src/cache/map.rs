@@ -61,6 +61,7 @@ impl<'a> Map<'a> {
             fields.put(field, value, None);
             Ok(new)
         })
+        .await
     }
 
     /// The value of a field, a number as its digits.
@@ -68,7 +69,7 @@ impl<'a> Map<'a> {
     /// # Errors
     /// While the node joins, after it stopped, and [`WriteError::WrongType`].
     pub async fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Bytes>, WriteError> {
-        self.look(field.as_ref(), Field::text)
+        self.look(field.as_ref(), Field::text).await
     }
 
     /// Removes a field; gives whether it was there.
@@ -80,6 +81,7 @@ impl<'a> Map<'a> {
             None => Ok(false),
             Some(_) => Ok(key.map()?.remove(field.as_ref())),
         })
+        .await
     }
 
     /// Adds to the whole number that a field holds, zero if there is none; gives the number as this node then sees it.
@@ -98,6 +100,7 @@ impl<'a> Map<'a> {
             key.map()?.add(field, Amount::Integer(by));
             Ok(total)
         })
+        .await
     }
 
     /// All fields with their values, in no order.
@@ -108,7 +111,8 @@ impl<'a> Map<'a> {
         let entries = read(self.engine, &self.key, Kind::Map, |view| {
             let fields = view.map().into_iter().flat_map(|fields| fields.iter(view.now_ms()));
             fields.map(|(name, field)| (Bytes::copy_from_slice(name), field.text())).collect()
-        })?;
+        })
+        .await?;
         Ok(entries.unwrap_or_default())
     }
 
@@ -119,7 +123,8 @@ impl<'a> Map<'a> {
     pub async fn len(&self) -> Result<usize, WriteError> {
         let len = read(self.engine, &self.key, Kind::Map, |view| {
             view.map().map_or(0, |fields| fields.iter(view.now_ms()).count())
-        })?;
+        })
+        .await?;
         Ok(len.unwrap_or(0))
     }
 
@@ -148,6 +153,7 @@ impl<'a> Map<'a> {
             }
             Ok(true)
         })
+        .await
     }
 
     /// When a field ends.
@@ -155,14 +161,19 @@ impl<'a> Map<'a> {
     /// # Errors
     /// While the node joins, after it stopped, and [`WriteError::WrongType`].
     pub async fn ttl(&self, field: impl AsRef<[u8]>) -> Result<Ttl, WriteError> {
-        let end = self.look(field.as_ref(), Field::expires_at_ms)?;
+        let end = self.look(field.as_ref(), Field::expires_at_ms).await?;
         Ok(end.map_or(Ttl::Missing, |end| end.map_or(Ttl::Persistent, Ttl::At)))
     }
 
-    fn look<R>(&self, field: &[u8], look: impl FnOnce(&Field<Bytes>) -> R) -> Result<Option<R>, WriteError> {
+    async fn look<R>(
+        &self,
+        field: &[u8],
+        look: impl FnOnce(&Field<Bytes>) -> R,
+    ) -> Result<Option<R>, WriteError> {
         let found = read(self.engine, &self.key, Kind::Map, |view| {
             view.map().and_then(|fields| fields.get(field, view.now_ms())).map(look)
-        })?;
+        })
+        .await?;
         Ok(found.flatten())
     }
 }

@@ -1,6 +1,7 @@
 //! The embedding API: what a Rust service calls.
 //!
 //! Values stand here, each type of collection in a file of its own. What concurrent use gives is told by each type.
+//! A key that this node has evicted is fetched from a peer before it is used: only then an operation waits for the network.
 
 mod counter;
 mod map;
@@ -8,14 +9,14 @@ mod set;
 mod sorted_set;
 mod values;
 
-use std::future::{Future, IntoFuture, ready};
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumour_crdt::Kind;
 
-use crate::engine::{Condition, Engine, SetExpiry, SetOptions, Ttl, View, Writer};
+use crate::engine::{Condition, Engine, Purpose, SetExpiry, SetOptions, Ttl, View, Writer};
 use crate::error::WriteError;
 pub use counter::Counter;
 pub use map::Map;
@@ -50,6 +51,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, WriteError> {
         self.engine.check_serving()?;
+        self.engine.recall([key.as_ref()], Purpose::Read).await;
         Ok(self.engine.get(key.as_ref()))
     }
 
@@ -66,6 +68,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
+        self.engine.recall([key.as_ref()], Purpose::Read).await;
         self.engine.delete(key.as_ref())
     }
 
@@ -74,6 +77,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, WriteError> {
+        self.engine.recall([key.as_ref()], Purpose::Write).await;
         self.engine.expire_at(key.as_ref(), Some(expiry_ms(&self.engine, ttl)))
     }
 
@@ -82,6 +86,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
+        self.engine.recall([key.as_ref()], Purpose::Write).await;
         self.engine.expire_at(key.as_ref(), None)
     }
 
@@ -91,6 +96,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl, WriteError> {
         self.engine.check_serving()?;
+        self.engine.recall([key.as_ref()], Purpose::Read).await;
         Ok(self.engine.expiry(key.as_ref()))
     }
 
@@ -161,21 +167,26 @@ impl<'a> IntoFuture for Set<'a> {
     fn into_future(self) -> Self::IntoFuture {
         let expiry = self.ttl.map_or(SetExpiry::Clear, |ttl| SetExpiry::At(expiry_ms(self.engine, ttl)));
         let options = SetOptions { expiry, condition: self.condition };
-        let outcome = self.engine.set(&self.key, self.value, options);
-        Box::pin(ready(outcome.map(|outcome| outcome.written)))
+        Box::pin(async move {
+            if options.condition != Condition::Always {
+                self.engine.recall([&self.key[..]], Purpose::Write).await;
+            }
+            Ok(self.engine.set(&self.key, self.value, options)?.written)
+        })
     }
 }
 
 /// Has `read` look at what the key shows, if it is of this type; `None` if there is nothing.
 ///
 /// Fails while the node joins or after it stopped, and if the key is of another type.
-fn read<R>(
+async fn read<R>(
     engine: &Engine,
     key: &[u8],
     wanted: Kind,
     read: impl FnOnce(View<'_>) -> R,
 ) -> Result<Option<R>, WriteError> {
     engine.check_serving()?;
+    engine.recall([key], Purpose::Read).await;
     engine.read(key, |view| match view {
         None => Ok(None),
         Some(view) if view.kind() == wanted => Ok(Some(read(view))),
@@ -184,12 +195,13 @@ fn read<R>(
 }
 
 /// Has `write` change a key that shows this type or nothing.
-fn write<R>(
+async fn write<R>(
     engine: &Engine,
     key: &[u8],
     wanted: Kind,
     write: impl FnOnce(&mut Writer<'_>) -> Result<R, WriteError>,
 ) -> Result<R, WriteError> {
+    engine.recall([key], Purpose::Write).await;
     engine.write(key, |key| {
         key.expect(wanted)?;
         write(key)

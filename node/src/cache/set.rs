@@ -54,6 +54,7 @@ impl<'a> SetOf<'a> {
             members.put(member, (), None);
             Ok(new)
         })
+        .await
     }
 
     /// Removes a member; gives whether it was there.
@@ -65,6 +66,7 @@ impl<'a> SetOf<'a> {
             None => Ok(false),
             Some(_) => Ok(key.members()?.remove(member.as_ref())),
         })
+        .await
     }
 
     /// Whether it has a member.
@@ -74,7 +76,8 @@ impl<'a> SetOf<'a> {
     pub async fn contains(&self, member: impl AsRef<[u8]>) -> Result<bool, WriteError> {
         let there = read(self.engine, &self.key, Kind::Set, |view| {
             view.members().is_some_and(|members| members.get(member.as_ref(), view.now_ms()).is_some())
-        })?;
+        })
+        .await?;
         Ok(there.unwrap_or(false))
     }
 
@@ -83,7 +86,8 @@ impl<'a> SetOf<'a> {
     /// # Errors
     /// While the node joins, after it stopped, and [`WriteError::WrongType`].
     pub async fn len(&self) -> Result<usize, WriteError> {
-        let len = read(self.engine, &self.key, Kind::Set, |view| view.members().map_or(0, Fields::len))?;
+        let len =
+            read(self.engine, &self.key, Kind::Set, |view| view.members().map_or(0, Fields::len)).await?;
         Ok(len.unwrap_or(0))
     }
 
@@ -103,7 +107,8 @@ impl<'a> SetOf<'a> {
         let members = read(self.engine, &self.key, Kind::Set, |view| {
             let members = view.members().into_iter().flat_map(|members| members.iter(view.now_ms()));
             members.map(|(name, _)| Bytes::copy_from_slice(name)).collect()
-        })?;
+        })
+        .await?;
         Ok(members.unwrap_or_default())
     }
 }

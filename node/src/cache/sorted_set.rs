@@ -61,6 +61,7 @@ impl<'a> SortedSet<'a> {
             members.put(member, Score(score), None);
             Ok(new)
         })
+        .await
     }
 
     /// Adds to the score of a member, zero if there is none; gives the score as this node then sees it.
@@ -82,6 +83,7 @@ impl<'a> SortedSet<'a> {
             let score = members.fields().and_then(|members| members.get(member, now_ms));
             Ok(score.map_or(by, Field::score))
         })
+        .await
     }
 
     /// The score of a member.
@@ -91,7 +93,8 @@ impl<'a> SortedSet<'a> {
     pub async fn score(&self, member: impl AsRef<[u8]>) -> Result<Option<f64>, WriteError> {
         let score = read(self.engine, &self.key, Kind::SortedSet, |view| {
             Some(view.sorted()?.get(member.as_ref(), view.now_ms())?.score())
-        })?;
+        })
+        .await?;
         Ok(score.flatten())
     }
 
@@ -104,6 +107,7 @@ impl<'a> SortedSet<'a> {
             None => Ok(false),
             Some(_) => Ok(key.sorted()?.remove(member.as_ref())),
         })
+        .await
     }
 
     /// The members from one rank to another, the lowest score being rank 0, with their scores. Takes time in
@@ -116,7 +120,8 @@ impl<'a> SortedSet<'a> {
             let order = view.sorted().into_iter().flat_map(|members| members.index().iter());
             let wanted = ranks.end().saturating_add(1).saturating_sub(*ranks.start());
             order.skip(*ranks.start()).take(wanted).map(owned).collect()
-        })?;
+        })
+        .await?;
         Ok(members.unwrap_or_default())
     }
 
@@ -129,7 +134,8 @@ impl<'a> SortedSet<'a> {
             let (min, max) = (Bound::Included(*scores.start()), Bound::Included(*scores.end()));
             let order = view.sorted().into_iter().flat_map(|members| members.index().by_score(min, max));
             order.map(owned).collect()
-        })?;
+        })
+        .await?;
         Ok(members.unwrap_or_default())
     }
 
@@ -138,7 +144,8 @@ impl<'a> SortedSet<'a> {
     /// # Errors
     /// While the node joins, after it stopped, and [`WriteError::WrongType`].
     pub async fn len(&self) -> Result<usize, WriteError> {
-        let len = read(self.engine, &self.key, Kind::SortedSet, |view| view.sorted().map_or(0, Fields::len))?;
+        let len = read(self.engine, &self.key, Kind::SortedSet, |view| view.sorted().map_or(0, Fields::len))
+            .await?;
         Ok(len.unwrap_or(0))
     }
 

@@ -50,6 +50,7 @@ impl<'a> Values<'a> {
             key.values()?.put(b"", value, None);
             Ok(())
         })
+        .await
     }
 
     /// All concurrent values, the latest first; empty if there is no such key.
@@ -62,7 +63,8 @@ impl<'a> Values<'a> {
             let mut puts: Vec<_> = puts.unwrap_or_default().iter().collect();
             puts.sort_by_key(|put| std::cmp::Reverse(put.stamp));
             puts.into_iter().map(|put| put.value.clone()).collect()
-        })?;
+        })
+        .await?;
         Ok(values.unwrap_or_default())
     }
 }

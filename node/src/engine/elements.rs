@@ -87,12 +87,9 @@ impl<'a, P: Payload> Elements<'a, P> {
 
     fn change<R>(&mut self, change: impl FnOnce(&mut Fields<P>, Origin, &mut Fields<P>) -> R) -> Option<R> {
         let stamp = self.clock.mint(Some(self.above));
+        let origin = Origin { stamp, unbroken_since: self.contents.unbroken_since() };
         let fields = (self.projection.of_mut)(self.contents.data_mut(stamp))?;
         let delta = (self.projection.of_mut)(self.delta.data_mut(stamp))?;
-        Some(change(fields, origin(stamp), delta))
+        Some(change(fields, origin, delta))
     }
-}
-
-pub(super) fn origin(stamp: Stamp) -> Origin {
-    Origin { stamp, unbroken_since: 0 }
 }

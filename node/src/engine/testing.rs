@@ -12,7 +12,7 @@ use crate::env::WallClock;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::StatusSource;
-use crate::store::{MemoryLimit, Store};
+use crate::store::{EvictionPolicy, MemoryLimit, Store};
 use crate::sync::Watermarks;
 
 /// A wall clock that stands still.
@@ -26,6 +26,15 @@ impl WallClock for At {
 
 /// A node without a network. `now_ms` is its wall clock.
 pub(crate) fn engine_at(actor: u64, now_ms: u64) -> Arc<EngineState> {
+    engine_with(actor, now_ms, MemoryLimit::default())
+}
+
+/// The same for one that evicts what does not fit in so many bytes.
+pub(crate) fn engine_within(actor: u64, now_ms: u64, bytes: u64) -> Arc<EngineState> {
+    engine_with(actor, now_ms, MemoryLimit { bytes: Some(bytes), policy: EvictionPolicy::AllKeysLru })
+}
+
+fn engine_with(actor: u64, now_ms: u64, limit: MemoryLimit) -> Arc<EngineState> {
     let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
     let counters = Arc::default();
     let namespaces = Arc::new(Namespaces::new(&[]));
@@ -34,12 +43,13 @@ pub(crate) fn engine_at(actor: u64, now_ms: u64) -> Arc<EngineState> {
         conflicts,
         namespaces,
         node: name.clone(),
-        store: Store::new(name.clone(), DigestKey::new(&[7; 32]), None, MemoryLimit::default()),
+        store: Store::new(name.clone(), ActorId::new(actor), DigestKey::new(&[7; 32]), None, limit),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
         fanout: Fanout::new(10, Arc::clone(&counters)),
         counters,
         phase: Phase::default(),
         status: StatusSource::new("test".into()),
+        recaller: std::sync::OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
     };
     state.phase.serve();

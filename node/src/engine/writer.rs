@@ -1,9 +1,9 @@
 //! Changing a key in one step.
 
 use bytes::Bytes;
-use rumour_crdt::{Amount, Contents, Data, Entry, ExpiryPolicy, Kind, Lattice, Stamp};
+use rumour_crdt::{Amount, Contents, Data, Entry, ExpiryPolicy, Kind, Lattice, Origin, Stamp};
 
-use super::elements::{Elements, Projection, origin};
+use super::elements::{Elements, Projection};
 use super::{SetExpiry, View};
 use crate::clock::NodeClock;
 use crate::error::WriteError;
@@ -20,6 +20,8 @@ pub struct Writer<'a> {
     store: &'a Store,
     /// How concurrent ends of the key are settled.
     expiry: ExpiryPolicy,
+    /// Whether nothing was known of the key: what is contributed now is all that there is.
+    fresh: bool,
     /// Whether the key was replaced: peers need all of it.
     whole: bool,
     /// The contributions made.
@@ -37,7 +39,8 @@ impl<'a> Writer<'a> {
         if let Some(entry) = state {
             entry.purge(now_ms);
         }
-        Self { state, clock, store, expiry, now_ms, whole: false, delta: None }
+        let fresh = state.is_none();
+        Self { state, clock, store, expiry, now_ms, fresh, whole: false, delta: None }
     }
 
     /// What peers have to be sent; `None` if nothing changed.
@@ -45,6 +48,7 @@ impl<'a> Writer<'a> {
         let entry = self.state.as_ref()?;
         match self.delta {
             _ if self.whole => Some(Change::Whole),
+            Some(_) if self.fresh => Some(Change::Whole),
             Some(contents) => Some(Change::Delta(Box::new(entry.with_contents(contents)))),
             None => None,
         }
@@ -170,10 +174,11 @@ impl<'a> Writer<'a> {
         let stamp = self.mint();
         let Some(contents) = self.state.as_mut().and_then(Entry::contents_mut) else { return };
         let delta = self.delta.get_or_insert_with(|| Contents::delta(Kind::String));
+        let origin = Origin { stamp, unbroken_since: contents.unbroken_since() };
         if let (Data::Counter(counter), Data::Counter(delta)) =
             (contents.data_mut(stamp), delta.data_mut(stamp))
         {
-            delta.join(&counter.add(by, origin(stamp)));
+            delta.join(&counter.add(by, origin));
         }
     }
 
@@ -237,11 +242,18 @@ impl<'a> Writer<'a> {
 
     fn ground(&mut self, kind: Kind) {
         let (clock, epoch) = (self.clock, self.state.as_ref().map(Entry::stamp));
-        let grounded =
+        let contributed =
+            epoch.filter(|_| self.state.as_ref().is_some_and(|entry| entry.contents().is_some()));
+        let mut grounded =
             Entry::ground(self.state.take(), kind, self.store.flushed(), |above| clock.mint(Some(above)));
         // What was contributed in this step to an epoch that has ended goes with it.
         if epoch.is_some_and(|epoch| epoch != grounded.stamp()) {
             self.delta = None;
+        }
+        if contributed != Some(grounded.stamp())
+            && let Some(contents) = grounded.contents_mut()
+        {
+            contents.set_unbroken_since(self.store.contributed_until());
         }
         *self.state = Some(grounded);
     }

@@ -1,9 +1,11 @@
 //! What a command is, for dispatch and for `COMMAND`.
 
 use super::error::CommandError;
+use super::number::parse_i64;
 use super::parser::Args;
 use super::reply::Reply;
 use super::session::Session;
+use crate::engine::Purpose;
 
 /// Executes a command whose arity has been checked.
 pub(super) type Handler = fn(&mut Session, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
@@ -101,6 +103,8 @@ pub(super) struct Command {
     pub(super) alone: bool,
     /// Not queued in a transaction.
     pub(super) at_once: bool,
+    /// Says of a request that what its keys hold does not matter; `None`: it does.
+    pub(super) blind: Option<fn(Args<'_>) -> bool>,
 }
 
 impl Command {
@@ -120,6 +124,7 @@ impl Command {
             subcommands: &[],
             alone: false,
             at_once: false,
+            blind: None,
         }
     }
 
@@ -142,6 +147,12 @@ impl Command {
     /// Executed when it comes, in a transaction too.
     pub(super) const fn at_once(mut self) -> Self {
         self.at_once = true;
+        self
+    }
+
+    /// What the keys hold does not matter to requests that `blind` names.
+    pub(super) const fn blind(mut self, blind: fn(Args<'_>) -> bool) -> Self {
+        self.blind = Some(blind);
         self
     }
 
@@ -177,6 +188,33 @@ impl Command {
     pub(super) fn accepts(&self, len: usize) -> bool {
         let wanted = usize::from(self.arity.unsigned_abs());
         if self.arity < 0 { len >= wanted } else { len == wanted }
+    }
+
+    /// Whether what the keys of this request hold does not matter to it.
+    pub(super) fn is_blind(&self, args: Args<'_>) -> bool {
+        self.blind.is_some_and(|blind| blind(args))
+    }
+
+    /// What it needs its keys for.
+    pub(super) fn purpose(&self) -> Purpose {
+        if self.has(flag::WRITE) { Purpose::Write } else { Purpose::Read }
+    }
+
+    /// Those of a request's arguments that are keys. What is no proper request may have too few.
+    pub(super) fn key_args<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let place = |at: i8| match usize::try_from(at) {
+            Ok(at) => at,
+            Err(_) => args.len().saturating_sub(usize::from(at.unsigned_abs())),
+        };
+        let Keys { first, last, step } = self.keys;
+        let named = (first > 0).then(|| (place(first)..=place(last)).step_by(place(step).max(1)));
+        let counted = self.has(flag::MOVABLE_KEYS).then(|| {
+            // The number of keys comes right after the keys that have a place of their own, then those.
+            let at = place(last) + 1;
+            let count = args.get(at).and_then(parse_i64).and_then(|count| usize::try_from(count).ok());
+            at + 1..(at + 1).saturating_add(count.unwrap_or(0)).min(args.len())
+        });
+        named.into_iter().flatten().chain(counted.into_iter().flatten()).filter_map(move |at| args.get(at))
     }
 
     /// A subcommand's name without that of its container.

@@ -96,6 +96,7 @@ async fn converse(mut session: Session, mut stream: TcpStream, stop: &Cancellati
             match batch {
                 Batch::Drained => break,
                 Batch::Full => {}
+                Batch::Lacking => session.recall().await,
                 Batch::Closing => return close(stream).await,
             }
         }

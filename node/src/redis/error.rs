@@ -161,6 +161,7 @@ fn without_code(error: &CommandError) -> String {
 fn write_error(error: &WriteError) -> String {
     match error {
         // The code on which clients wait and try again.
+        WriteError::Evicted => format!("TRYAGAIN {error}"),
         WriteError::Joining => format!("LOADING {error}"),
         WriteError::OutOfMemory => format!("OOM {error}"),
         WriteError::WrongType { .. } => CommandError::WrongType.to_string(),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::Door;
@@ -12,11 +12,12 @@ use super::clients::Client;
 use super::command::{Command, flag};
 use super::error::CommandError;
 use super::gate::Turn;
-use super::parser::{Args, Parser};
+use super::parser::{Args, OwnedArgs, Parser};
 use super::reply::{Protocol, REPLY_BYTES_LIMIT, Reply};
 use super::stats::RedisStats;
 use super::table;
 use super::transaction::{Queued, Transaction, Watched};
+use crate::engine::Purpose;
 
 /// Replies collected before they are written, in bytes; the last reply may exceed it.
 const BATCH_BYTES_LIMIT: usize = 64 * 1024;
@@ -28,8 +29,18 @@ pub(super) enum Batch {
     Drained,
     /// Enough replies for now: write them and go on.
     Full,
+    /// Write the replies, recall what the next request needs, and go on.
+    Lacking,
     /// Write the replies and close the connection.
     Closing,
+}
+
+/// A request that is to be executed once its keys were recalled.
+#[derive(Debug)]
+struct Waiting {
+    args: OwnedArgs,
+    keys: Vec<Bytes>,
+    purpose: Purpose,
 }
 
 /// State of one connection.
@@ -44,6 +55,8 @@ pub(super) struct Session {
     /// Open since `MULTI`.
     pub(super) transaction: Option<Transaction>,
     pub(super) watched: Watched,
+    /// A request that waits for keys that were evicted here.
+    waiting: Option<Waiting>,
     last_command: &'static str,
 }
 
@@ -58,6 +71,7 @@ impl Session {
             closing: false,
             transaction: None,
             watched: Watched::default(),
+            waiting: None,
             last_command: "NULL",
         }
     }
@@ -72,6 +86,11 @@ impl Session {
         let door = Arc::clone(&self.door);
         let mut turn = door.gate.enter();
         let mut commands = 0;
+        if let Some(waiting) = self.waiting.take() {
+            commands += 1;
+            // What was not recalled is missing, or its change is refused.
+            self.execute(waiting.args.args(), output, &mut turn);
+        }
         let batch = loop {
             if self.closing {
                 break Batch::Closing;
@@ -81,6 +100,10 @@ impl Session {
             }
             match parser.next(input, self.authenticated) {
                 Ok(Some(args)) => {
+                    self.waiting = self.lacking(args);
+                    if self.waiting.is_some() {
+                        break Batch::Lacking;
+                    }
                     commands += 1;
                     self.execute(args, output, &mut turn);
                 }
@@ -99,6 +122,44 @@ impl Session {
             self.publish();
         }
         batch
+    }
+
+    /// The request with its keys, if some were evicted here.
+    fn lacking(&self, args: Args<'_>) -> Option<Waiting> {
+        let engine = &self.door.engine;
+        if !engine.has_gaps() || !self.authenticated {
+            return None;
+        }
+        let mut command = table::find(args.at(0))?;
+        if let Some(name) = args.get(1).filter(|_| !command.subcommands.is_empty()) {
+            command = command.subcommand(name)?;
+        }
+        let mut purpose = command.purpose();
+        let keys: Vec<&[u8]> = match &self.transaction {
+            // Keys are recalled when the transaction is executed.
+            Some(_) if !command.at_once => return None,
+            Some(transaction) if command.name == "exec" => {
+                let queued =
+                    || transaction.queued().filter(|queued| !queued.command.is_blind(queued.args.args()));
+                if queued().any(|queued| queued.command.purpose() == Purpose::Write) {
+                    purpose = Purpose::Write;
+                }
+                queued().flat_map(|queued| queued.command.key_args(queued.args.args())).collect()
+            }
+            _ if command.is_blind(args) => return None,
+            _ => command.key_args(args).collect(),
+        };
+        let lacking = |key: &&[u8]| engine.lacks(key, purpose);
+        let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
+        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose })
+    }
+
+    /// Fetches from peers what the request that comes next needs.
+    pub(super) async fn recall(&mut self) {
+        if let Some(waiting) = &self.waiting {
+            let keys = waiting.keys.iter().map(|key| &key[..]);
+            self.door.engine.recall(keys, waiting.purpose).await;
+        }
     }
 
     /// Answers one request.

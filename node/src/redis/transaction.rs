@@ -49,6 +49,10 @@ impl Transaction {
         *self = Self { failed: true, ..Self::default() };
     }
 
+    pub(super) fn queued(&self) -> impl Iterator<Item = &Queued> {
+        self.queue.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }

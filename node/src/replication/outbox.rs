@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Queued;
 use tokio::time::Instant;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::change::Change;
 
@@ -38,9 +38,22 @@ pub(crate) struct Outbox {
 struct Flight {
     batch: u64,
     keys: Vec<(Bytes, Change)>,
+    /// Hashes of the keys, in order.
+    hashes: Vec<u64>,
 }
 
 impl Flight {
+    fn new(batch: u64, keys: Vec<(Bytes, Change)>) -> Self {
+        let mut hashes: Vec<u64> = keys.iter().map(|(key, _)| xxh3_64(key)).collect();
+        hashes.sort_unstable();
+        Self { batch, keys, hashes }
+    }
+
+    /// Whether the key is in it, or one of the same hash.
+    fn holds(&self, key: &[u8]) -> bool {
+        self.hashes.binary_search(&xxh3_64(key)).is_ok()
+    }
+
     fn bytes(&self) -> usize {
         self.keys.iter().map(|(key, change)| key.len() + change.heap_bytes()).sum()
     }
@@ -106,9 +119,12 @@ impl Outbox {
         }
     }
 
-    /// Whether the key waits to be sent. One that is on its way does not count: it comes back here if it gets lost.
+    /// Whether the peer may lack the latest change of the key: it waits, is under way, was refused, or may have been left to sync.
     pub(crate) fn is_queued(&self, key: &[u8]) -> bool {
-        self.queued.contains_key(key)
+        self.overflowed
+            || self.queued.contains_key(key)
+            || self.refused.contains_key(key)
+            || self.in_flight.iter().any(|flight| flight.holds(key))
     }
 
     /// Asks for a batch even if no key waits: its header carries the flush watermark.
@@ -143,7 +159,7 @@ impl Outbox {
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        self.in_flight.push_back(Flight { batch, keys });
+        self.in_flight.push_back(Flight::new(batch, keys));
         Some(batch)
     }
 

@@ -11,9 +11,9 @@ use rumour_transport::{
 };
 use tokio::time::Instant;
 
-use super::Runtime;
+use super::{Runtime, recall};
 use crate::membership::Reported;
-use crate::message::{ClockReading, Greeting, SyncRequest, kind};
+use crate::message::{ClockReading, Greeting, RecallRequest, SyncRequest, kind};
 use crate::replication;
 use crate::sync::respond;
 
@@ -153,6 +153,10 @@ impl Runtime {
                 self.timer("sync-step");
                 let peer = ActorId::new(from.incarnation);
                 encode(&respond(&self.engine, peer, request, Instant::now()).map_err(nonsense)?)
+            }
+            kind::RECALL => {
+                let request: RecallRequest = decode(body)?;
+                encode(&recall::give(&self.engine, &from.node, &request))
             }
             kind::GOODBYE => {
                 self.serving_peers.lock().remove(&from.node);

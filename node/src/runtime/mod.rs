@@ -2,7 +2,7 @@
 //!
 //! `handler` takes what the transport brings, `peers` dials and greets, `members` reads gossip and moves the view on,
 //! `clocks` measures the peers' clocks, `join` brings a starting node to serving, `sync` runs anti-entropy,
-//! `graves` removes what is dead, `stop` ends it all.
+//! `graves` removes what is dead, `recall` brings back what was evicted, `stop` ends it all.
 
 mod clocks;
 mod graves;
@@ -12,6 +12,7 @@ mod join;
 mod members;
 mod open;
 mod peers;
+mod recall;
 mod report;
 mod seeds;
 mod stop;
@@ -55,6 +56,7 @@ pub(crate) struct Runtime {
     own_addrs: Mutex<BTreeSet<SocketAddr>>,
     /// Peers that said whether they serve, in their greetings.
     serving_peers: Mutex<BTreeMap<NodeId, bool>>,
+    recalls: Mutex<recall::Recalls>,
     syncing: Mutex<SyncState>,
     sync_kicks: mpsc::Sender<NodeId>,
     sync_turns: Semaphore,

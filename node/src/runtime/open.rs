@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::Inbox;
+use super::recall::Recall;
 use super::sync::SESSIONS_LIMIT;
 use super::{Outcome, Runtime, Seed, SyncState};
 use crate::clock::NodeClock;
@@ -76,6 +77,7 @@ impl Runtime {
             dial_plan: Mutex::default(),
             own_addrs: Mutex::default(),
             serving_peers: Mutex::default(),
+            recalls: Mutex::default(),
             syncing: Mutex::new(SyncState::default()),
             sync_kicks,
             sync_turns: Semaphore::new(SESSIONS_LIMIT),
@@ -88,6 +90,8 @@ impl Runtime {
             tuning: config.tuning,
         });
         inbox.connect(&runtime);
+        // Set once, here.
+        let _ = runtime.engine.recaller.set(Box::new(Recall(Arc::downgrade(&runtime))));
         runtime.register_status();
         runtime.start_gossip(config.cluster.as_str(), gossip_out).await?;
         runtime.resolve_seeds().await;
@@ -142,12 +146,19 @@ fn engine(
         conflicts,
         namespaces,
         node: config.name.clone(),
-        store: Store::new(config.name.clone(), digest_key, environment.observer.clone(), config.memory),
+        store: Store::new(
+            config.name.clone(),
+            ActorId::new(incarnation),
+            digest_key,
+            environment.observer.clone(),
+            config.memory,
+        ),
         clock: NodeClock::new(environment.wall.clone(), ActorId::new(incarnation), max_skew_ms),
         fanout: Fanout::new(config.tuning.outbox_keys_limit, counters.clone()),
         counters,
         phase: Phase::default(),
         status: StatusSource::new(config.cluster.to_string()),
+        recaller: OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
     });
     let weak = Arc::downgrade(&engine);

@@ -3,8 +3,13 @@
 //! What goes is chosen by sampling: some records in a row are looked at, from where the last look ended, and the one of lowest
 //! rank goes. As keys are hashed, records in a row are a random sample. Every record is looked at equally often.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rumour_crdt::Entry;
 
 use super::memory::{EvictionPolicy, MemoryLimit};
 use super::shard::{Candidate, Counts};
@@ -26,6 +31,12 @@ pub(super) struct Memory {
     stub_bytes: AtomicUsize,
     /// Whether stubs were dropped for whatever reason: what is not held then need not be dead.
     forgotten: AtomicBool,
+    /// Whether there ever was a stub: without one nothing is lacking.
+    gaps: AtomicBool,
+    /// The latest of this node's own contributions that it has evicted.
+    contributed_until: AtomicU64,
+    /// Hashes of evicted keys that peers are asked for.
+    wanted: Mutex<BTreeSet<u64>>,
     evicted: AtomicU64,
     stubs_dropped: AtomicU64,
     /// Shard that is looked at next.
@@ -53,6 +64,9 @@ impl Memory {
             stubs: AtomicUsize::new(0),
             stub_bytes: AtomicUsize::new(0),
             forgotten: AtomicBool::new(false),
+            gaps: AtomicBool::new(false),
+            contributed_until: AtomicU64::new(0),
+            wanted: Mutex::default(),
             evicted: AtomicU64::new(0),
             stubs_dropped: AtomicU64::new(0),
             hand: AtomicUsize::new(0),
@@ -64,6 +78,9 @@ impl Memory {
     pub(super) fn moved(&self, before: &Counts, after: &Counts) {
         if before.bytes != after.bytes {
             self.used.fetch_add(after.bytes.wrapping_sub(before.bytes), Relaxed);
+        }
+        if before.stubs < after.stubs {
+            self.gaps.store(true, Relaxed);
         }
         if before.stubs != after.stubs {
             self.stubs.fetch_add(after.stubs.wrapping_sub(before.stubs), Relaxed);
@@ -79,6 +96,17 @@ impl Memory {
     /// Whether something that was evicted may be known no more: that nothing is held of a key then means nothing.
     pub(super) fn has_forgotten(&self) -> bool {
         self.forgotten.load(Relaxed)
+    }
+
+    /// Up to which of its own contributions this node may have evicted some: see
+    /// [`Contents::unbroken_since`](rumour_crdt::Contents::unbroken_since).
+    pub(super) fn contributed_until(&self) -> u64 {
+        self.contributed_until.load(Relaxed)
+    }
+
+    /// Whether a key of this hash was asked for.
+    pub(super) fn is_wanted(&self, hash: u64) -> bool {
+        self.wanted.lock().contains(&hash)
     }
 
     fn bytes_limit(&self) -> usize {
@@ -115,15 +143,59 @@ impl Store {
             evicted: self.memory.evicted.load(Relaxed),
             stubs: self.memory.stubs.load(Relaxed) as u64,
             stubs_dropped: self.memory.stubs_dropped.load(Relaxed),
+            // Counted above the store.
+            recalled: 0,
+            recalls_failed: 0,
         }
     }
 
-    /// Whether the key's value was evicted here: others may still show it.
+    /// Up to which of its own contributions this node may have evicted some.
+    pub(crate) fn contributed_until(&self) -> u64 {
+        self.memory.contributed_until()
+    }
+
+    /// Whether anything was ever evicted, here or by peers: otherwise no key is lacking. Quick.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.memory.gaps.load(Relaxed)
+    }
+
+    /// Whether what the key holds, or a part of it, was evicted here: others may still show it.
     pub(crate) fn is_evicted(&self, key: &[u8]) -> bool {
+        let (slot, hash) = self.locate(key);
+        self.shard(slot).slot(slot % SLOTS_PER_SHARD).lacks(hash, key)
+    }
+
+    /// Whether the key may have been evicted here without this node knowing it any more.
+    pub(crate) fn may_be_evicted(&self, key: &[u8]) -> bool {
         let (slot, hash) = self.locate(key);
         let shard = self.shard(slot);
         let slot = shard.slot(slot % SLOTS_PER_SHARD);
-        slot.stub(hash).is_some() && slot.find(hash, key).is_none()
+        slot.lacks(hash, key) || self.memory.has_forgotten() && slot.find(hash, key).is_none()
+    }
+
+    /// Lets these keys come back as they were evicted, until [`want_no_more`](Self::want_no_more).
+    pub(crate) fn want<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
+        let mut wanted = self.memory.wanted.lock();
+        wanted.extend(keys.into_iter().map(|key| self.digest_key.key_hash(key)));
+    }
+
+    /// Keys are needed no more, whether they came or not.
+    pub(crate) fn want_no_more<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
+        let mut wanted = self.memory.wanted.lock();
+        keys.into_iter().for_each(|key| {
+            wanted.remove(&self.digest_key.key_hash(key));
+        });
+    }
+
+    /// Takes what is held of a key for all that there is: no peer has more.
+    pub(crate) fn settle(&self, key: &[u8]) {
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
+        slot.take_stub(hash);
+        if slot.lacks(hash, key) {
+            slot.modify(hash, key, |entry| entry.iter_mut().for_each(Entry::settle));
+        }
     }
 
     /// Takes over the version of an entry that a peer lists and cannot give, because it was evicted there: both then agree
@@ -138,7 +210,7 @@ impl Store {
 
     /// Evicts until the limit holds, or nothing is left that could go. Between a write and this the store is over its
     /// limit by no more than what was written.
-    pub(super) fn keep_within_limit(&self) {
+    pub(crate) fn keep_within_limit(&self) {
         while self.memory.exceeded() && self.make_room() {}
     }
 
@@ -174,12 +246,12 @@ impl Store {
         for _ in 0..SAMPLES_LIMIT {
             let sample = self.sample();
             if let Some(best) = sample.best {
-                return self.evict(best);
+                return self.evict(best, false);
             }
             spared = [spared, sample.spared].into_iter().flatten().min();
         }
         // Everything is needed by some peer, but the memory is needed more.
-        spared.is_some_and(|candidate| self.evict(candidate))
+        spared.is_some_and(|candidate| self.evict(candidate, true))
     }
 
     fn sample(&self) -> Sample {
@@ -208,13 +280,18 @@ impl Store {
         sample
     }
 
-    fn evict(&self, candidate: Candidate) -> bool {
+    fn evict(&self, candidate: Candidate, unacknowledged: bool) -> bool {
         let mut shard = self.lock(candidate.slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, candidate.slot % SLOTS_PER_SHARD);
         slot.evict(candidate.hash, |key, record, actors| {
-            if let Some(observer) = &self.observer {
-                record.read(actors, |entry| observer.evicted(&self.node, key, entry));
-            }
+            record.read(actors, |entry| {
+                if let Some(contents) = entry.contents() {
+                    self.memory.contributed_until.fetch_max(contents.last_of(self.actor), Relaxed);
+                }
+                if let Some(observer) = &self.observer {
+                    observer.evicted(&self.node, key, entry, unacknowledged);
+                }
+            });
             self.memory.evicted.fetch_add(1, Relaxed);
         });
         // Where another thread was faster there is room as well.

@@ -13,12 +13,13 @@ mod memory;
 mod record;
 mod scan;
 mod shard;
+mod stubs;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use rumour_crdt::{DigestKey, Entry, Merged, Stamp};
+use rumour_crdt::{ActorId, DigestKey, Entry, Merged, Stamp};
 use rumour_transport::NodeId;
 
 use crate::env::Observer;
@@ -39,6 +40,8 @@ pub(crate) struct Store {
     shards: Box<[Mutex<Shard>]>,
     digest_key: DigestKey,
     node: NodeId,
+    /// Whose contributions are this node's own.
+    actor: ActorId,
     observer: Option<Arc<dyn Observer>>,
     flushed: Mutex<Stamp>,
     memory: Memory,
@@ -65,6 +68,7 @@ struct ShardGuard<'a> {
 impl Store {
     pub(crate) fn new(
         node: NodeId,
+        actor: ActorId,
         digest_key: DigestKey,
         observer: Option<Arc<dyn Observer>>,
         limit: MemoryLimit,
@@ -79,6 +83,7 @@ impl Store {
             shards,
             digest_key,
             node,
+            actor,
             observer,
             flushed: Mutex::new(Stamp::ZERO),
             memory: Memory::new(limit),
@@ -95,38 +100,37 @@ impl Store {
     }
 
     /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of
-    /// which nothing is known. Nothing large is copied, so the cost does not depend on how much the key holds.
+    /// which nothing is known. Nothing large is copied, so the cost does not depend on how much the key holds. `modify` is told
+    /// whether this node lacks what the key holds, or a part of it.
     ///
-    /// `modify` must mint its stamp inside the call, so that a flush that comes first is below it.
+    /// `modify` must mint its stamp inside the call, so that a flush that comes first is below it. The store may be over its limit
+    /// afterwards: once the change is queued for peers, [`keep_within_limit`](Self::keep_within_limit) must follow.
     pub(crate) fn modify<R>(
         &self,
         key: &[u8],
         now_ms: u64,
-        modify: impl FnOnce(&mut Option<Entry>) -> R,
+        modify: impl FnOnce(&mut Option<Entry>, bool) -> R,
     ) -> R {
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        let reply = slot.modify(hash, key, |present| {
-            let Some(observer) = &self.observer else { return modify(present) };
+        let lacks = self.has_gaps() && slot.lacks(hash, key);
+        slot.modify(hash, key, |present| {
+            let Some(observer) = &self.observer else { return modify(present, lacks) };
             let before = present.clone();
-            let reply = modify(present);
+            let reply = modify(present, lacks);
             if let Some(after) = present.as_ref().filter(|after| before.as_ref() != Some(after)) {
                 observer.minted(&self.node, key, before.as_ref(), after);
             }
             reply
-        });
-        drop(slot);
-        drop(shard);
-        self.keep_within_limit();
-        reply
+        })
     }
 
     /// Merges an entry that came from a peer, in place.
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
-    /// was evicted here does not come back; any other takes the stub's place. `is_collected` tells whether an entry was seen here
+    /// was evicted here does not come back unless it is [wanted](Self::want); any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether an entry was seen here
     /// and would be held if it had not been removed; it must not use the store. Where eviction may be
     /// why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
@@ -137,13 +141,16 @@ impl Store {
         is_collected: impl FnOnce(&Entry) -> bool,
     ) -> Applied {
         incoming.expire(now_ms);
+        if let Some(contents) = incoming.contents_mut() {
+            contents.set_unbroken_since(self.memory.contributed_until());
+        }
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
         }
         let evicted = shard.slot(slot % SLOTS_PER_SHARD).stub(hash);
-        if evicted.is_some_and(|stub| stub.version == incoming.version()) {
+        if evicted.is_some_and(|stub| stub.version == incoming.version()) && !self.memory.is_wanted(hash) {
             return Applied::Merged(Merged::default());
         }
         let remembers = evicted.is_none() && !self.memory.has_forgotten();
@@ -158,7 +165,9 @@ impl Store {
                 return Applied::Collected;
             }
             let Some(entry) = present else {
-                incoming.settle();
+                if remembers {
+                    incoming.settle();
+                }
                 if let Some(observer) = &self.observer {
                     observer.merged(&self.node, key, None, &incoming, &incoming);
                 }

@@ -69,13 +69,11 @@ impl Record {
         }
     }
 
-    /// Whether it may be evicted: a register with a value. What was contributed to a counter or a collection stays.
-    pub(super) fn is_evictable(&self) -> bool {
+    /// Whether contributions are missing in it that this node has had: the rest is with others.
+    pub(super) fn is_partial(&self) -> bool {
         match self {
-            Self::Compact(compact) => compact.is_live(),
-            Self::Whole(whole) => {
-                matches!(whole.entry.body(), Body::Value(_)) && whole.entry.contents().is_none()
-            }
+            Self::Compact(_) => false,
+            Self::Whole(whole) => whole.entry.is_delta(),
         }
     }
 

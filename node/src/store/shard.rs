@@ -11,6 +11,7 @@ use super::actors::Actors;
 use super::graves::Graves;
 use super::memory::EvictionPolicy;
 use super::record::Record;
+use super::stubs::{Stub, Stubs};
 
 /// Consecutive slots behind one lock.
 pub(super) struct Shard {
@@ -55,21 +56,12 @@ pub(super) struct Place {
     pub(super) bucket: usize,
 }
 
-/// What is left of an evicted entry: enough for the digest to be as if it was still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stub {
-    pub(super) hash: u64,
-    pub(super) version: u64,
-    /// When the value would have expired, [`u64::MAX`] if it stays: others then hold an entry without a value.
-    pub(super) ends_at_ms: u64,
-}
-
 /// One slot: its records, what is left of those that were evicted, and the sum of the versions of both.
 #[derive(Default)]
 pub(super) struct Slot {
     cell: Cell,
     records: HashTable<Record>,
-    stubs: HashTable<Stub>,
+    stubs: Stubs,
 }
 
 /// A slot open for changes.
@@ -141,7 +133,7 @@ impl Shard {
         self.cell -= slot.cell;
         SlotMut {
             table_bytes: slot.table_bytes() + self.actors.bytes() + self.graves.bytes(),
-            stub_bytes: slot.stubs.allocation_size(),
+            stub_bytes: slot.stubs.bytes(),
             slot,
             index,
             graves: &mut self.graves,
@@ -191,7 +183,7 @@ impl Shard {
             } else {
                 self.hand.bucket += 1;
                 if let Some(record) = self.slots[index].records.get_bucket_mut(bucket)
-                    && record.is_evictable()
+                    && record.is_live()
                     && let Some(rank) = self.usage.rank(record.access(), record.ends_at_ms())
                 {
                     seen += 1;
@@ -313,6 +305,11 @@ impl SlotMut<'_> {
         modify(&mut open.state)
     }
 
+    /// See [`Slot::lacks`].
+    pub(super) fn lacks(&self, hash: u64, key: &[u8]) -> bool {
+        self.slot.lacks(hash, key)
+    }
+
     /// Reads a key's record and takes note of that.
     pub(super) fn read<R>(
         &mut self,
@@ -385,7 +382,7 @@ impl SlotMut<'_> {
     /// Returns whether there was one.
     pub(super) fn evict(&mut self, hash: u64, evicted: impl FnOnce(&[u8], &Record, &Actors)) -> bool {
         let digest_key = self.digest_key;
-        let same = |record: &Record| record.is_evictable() && digest_key.key_hash(record.key()) == hash;
+        let same = |record: &Record| record.is_live() && digest_key.key_hash(record.key()) == hash;
         let Ok(present) = self.slot.records.find_entry(hash, same) else { return false };
         let (record, _) = present.remove();
         self.counts.take(&record);
@@ -404,7 +401,7 @@ impl SlotMut<'_> {
         if self.slot.records.find(hash, same).is_some() {
             return false;
         }
-        if let Some(stub) = self.slot.stubs.find_mut(hash, |stub| stub.hash == hash) {
+        if let Some(stub) = self.slot.stubs.find_mut(hash) {
             if stub.version >= version {
                 return false;
             }
@@ -418,8 +415,18 @@ impl SlotMut<'_> {
     }
 
     fn put_stub(&mut self, stub: Stub) {
-        self.slot.stubs.insert_unique(stub.hash, stub, |stub| stub.hash);
-        self.counts.stubs += 1;
+        match self.slot.stubs.insert(stub) {
+            None => self.counts.stubs += 1,
+            Some(other) => self.slot.cell.remove(self.digest_key, other.hash, other.version),
+        }
+    }
+
+    /// Forgets that a key was evicted: nobody has its value any more.
+    pub(super) fn take_stub(&mut self, hash: u64) {
+        if let Some(stub) = self.slot.stubs.remove(hash) {
+            self.slot.cell.remove(self.digest_key, stub.hash, stub.version);
+            self.counts.stubs -= 1;
+        }
     }
 
     /// Drops stubs. Sync brings the values once more, if others have them.
@@ -460,9 +467,7 @@ impl SlotMut<'_> {
         if records.len() * 4 < records.capacity() {
             records.shrink_to(records.len() * 2, |record| digest_key.key_hash(record.key()));
         }
-        if stubs.len() * 4 < stubs.capacity() {
-            stubs.shrink_to(stubs.len() * 2, |stub| stub.hash);
-        }
+        stubs.shrink();
     }
 }
 
@@ -472,7 +477,7 @@ impl Drop for SlotMut<'_> {
         self.shrink();
         let table_bytes = self.slot.table_bytes() + self.actors.bytes() + self.graves.bytes();
         self.counts.bytes = self.counts.bytes + table_bytes - self.table_bytes;
-        self.counts.stub_bytes = self.counts.stub_bytes + self.slot.stubs.allocation_size() - self.stub_bytes;
+        self.counts.stub_bytes = self.counts.stub_bytes + self.slot.stubs.bytes() - self.stub_bytes;
     }
 }
 
@@ -489,7 +494,7 @@ struct Open<'a> {
     key: &'a [u8],
     access: u16,
     cell: &'a mut Cell,
-    stubs: &'a mut HashTable<Stub>,
+    stubs: &'a mut Stubs,
     digest_key: &'a DigestKey,
     counts: &'a mut Counts,
     actors: &'a mut Actors,
@@ -503,10 +508,7 @@ impl Drop for Open<'_> {
         if !entry.is_visible() && self.before.is_none_or(|(before, live)| live || before != version) {
             self.graves.dig(self.slot, self.hash, version);
         }
-        if !self.stubs.is_empty()
-            && let Ok(stub) = self.stubs.find_entry(self.hash, |stub| stub.hash == self.hash)
-        {
-            let (stub, _) = stub.remove();
+        if let Some(stub) = self.stubs.remove(self.hash) {
             self.cell.remove(self.digest_key, stub.hash, stub.version);
             self.counts.stubs -= 1;
         }
@@ -553,7 +555,12 @@ impl Slot {
     }
 
     pub(super) fn stub(&self, hash: u64) -> Option<&Stub> {
-        self.stubs.find(hash, |stub| stub.hash == hash)
+        self.stubs.find(hash)
+    }
+
+    /// Whether what a key holds, or a part of it, was evicted here and is with others only.
+    pub(super) fn lacks(&self, hash: u64, key: &[u8]) -> bool {
+        self.find(hash, key).map_or_else(|| self.stub(hash).is_some(), Record::is_partial)
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
@@ -570,7 +577,7 @@ impl Slot {
     }
 
     fn table_bytes(&self) -> usize {
-        self.records.allocation_size() + self.stubs.allocation_size()
+        self.records.allocation_size() + self.stubs.bytes()
     }
 
     /// Hash and version of everything in the slot, stubs included.
@@ -603,7 +610,7 @@ impl Shard {
             slot.records.iter().for_each(|record| counts.add(record));
             counts.stubs += slot.stubs.len();
             counts.bytes += slot.table_bytes();
-            counts.stub_bytes += slot.stubs.allocation_size();
+            counts.stub_bytes += slot.stubs.bytes();
         }
         counts
     }

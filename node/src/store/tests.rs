@@ -7,7 +7,13 @@ use rumour_crdt::{ActorId, Cell, Minter};
 use super::*;
 
 fn store() -> Store {
-    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None, MemoryLimit::default())
+    Store::new(
+        "a".parse().expect("a name"),
+        ActorId::new(1),
+        DigestKey::new(&[7; 32]),
+        None,
+        MemoryLimit::default(),
+    )
 }
 
 /// Goes once through the whole store, three records at a time.
@@ -22,7 +28,7 @@ pub(super) fn expire_all(store: &Store, now_ms: u64) {
 }
 
 fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, now_ms: u64) {
-    store.modify(key, now_ms, |state| {
+    store.modify(key, now_ms, |state, _| {
         let present = state.as_ref();
         let stamp = minter.mint(now_ms, present.map(Entry::newest));
         *state = Some(match value {
@@ -30,6 +36,7 @@ fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, n
             None => Entry::tombstone(stamp, present),
         });
     });
+    store.keep_within_limit();
 }
 
 fn get(store: &Store, key: &[u8], now_ms: u64) -> Option<Bytes> {
@@ -39,7 +46,7 @@ fn get(store: &Store, key: &[u8], now_ms: u64) -> Option<Bytes> {
 #[test]
 fn an_expiry_that_took_effect_stays_in_effect_when_the_clock_jumps_back() {
     let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
-    store.modify(b"k", 1000, |state| {
+    store.modify(b"k", 1000, |state, _| {
         let stamp = minter.mint(1000, None);
         *state = Some(Entry::value(Bytes::from_static(b"v"), Some(2000), stamp, state.as_ref()));
     });
@@ -79,13 +86,13 @@ fn a_flush_reaches_what_was_never_seen_and_spares_what_comes_after() {
 #[test]
 fn changes_in_place_move_cells_and_counts_along() {
     let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
-    let created = store.modify(b"k", 1000, |present| {
+    let created = store.modify(b"k", 1000, |present, _| {
         assert_eq!(*present, None);
         *present = Some(Entry::value(Bytes::from_static(b"v"), Some(5000), minter.mint(1000, None), None));
         present.as_ref().map(Entry::version)
     });
     let before = store.root_cell();
-    let changed = store.modify(b"k", 1000, |present| {
+    let changed = store.modify(b"k", 1000, |present, _| {
         let entry = present.as_mut().expect("what was stored");
         entry.set_expiry(None, minter.mint(1000, Some(entry.newest())));
         Some(entry.version())
@@ -93,13 +100,13 @@ fn changes_in_place_move_cells_and_counts_along() {
     assert_ne!(created, changed);
     assert_ne!(store.root_cell(), before, "the digest follows a change of the expiry alone");
     assert_eq!((store.stale_cells(), store.len()), (vec![], 1));
-    assert!(store.modify(b"k", 1000, Option::take).is_some());
+    assert!(store.modify(b"k", 1000, |present, _| present.take()).is_some());
     assert_eq!((store.root_cell(), store.len(), store.tombstones()), (Cell::default(), 0, 0));
 }
 
 fn small_store(policy: EvictionPolicy, bytes: u64) -> Store {
     let limit = MemoryLimit { bytes: Some(bytes), policy };
-    Store::new("a".parse().expect("a name"), DigestKey::new(&[7; 32]), None, limit)
+    Store::new("a".parse().expect("a name"), ActorId::new(1), DigestKey::new(&[7; 32]), None, limit)
 }
 
 #[test]

@@ -19,8 +19,8 @@ pub(crate) struct Ledger {
     minted: BTreeMap<Dot, Minted>,
     contributions: Contributions,
     flushed: Stamp,
-    /// Values that some node evicted: key and newest stamp.
-    evicted: BTreeSet<(Bytes, Stamp)>,
+    /// Keys that some node evicted while a peer may have lacked the latest change.
+    lost: BTreeSet<Bytes>,
     /// Of each key the highest dead state that was removed because every member knew of it.
     collected: BTreeMap<Bytes, (Stamp, Stamp)>,
     /// Keys that were removed although not every member knew of them.
@@ -55,7 +55,7 @@ impl Ledger {
             minted: BTreeMap::new(),
             contributions,
             flushed: Stamp::ZERO,
-            evicted: BTreeSet::new(),
+            lost: BTreeSet::new(),
             collected: BTreeMap::new(),
             forced: BTreeSet::new(),
             removals: Removals::default(),
@@ -108,15 +108,14 @@ impl Ledger {
         require(asked_for, "a value was written by a client", || format!("{} = {body:?}", show(key)))
     }
 
-    /// A node evicted a value.
-    pub(crate) fn evict(&mut self, key: &[u8], entry: &Entry) {
-        self.evicted.insert((Bytes::copy_from_slice(key), entry.newest()));
+    /// A node evicted what a peer may have lacked.
+    pub(crate) fn lose(&mut self, key: &[u8]) {
+        self.lost.insert(Bytes::copy_from_slice(key));
     }
 
-    /// Whether some node evicted this state of the key. Others need not show it either: a node that missed it gets to know the
-    /// version alone, or keeps what it had.
-    pub(crate) fn was_evicted(&self, key: &Bytes, entry: &Entry) -> bool {
-        self.evicted.contains(&(key.clone(), entry.newest()))
+    /// Whether writes of the key may have been lost because memory was needed more.
+    pub(crate) fn is_lost(&self, key: &[u8]) -> bool {
+        self.lost.contains(key)
     }
 
     /// A flush took place at some node.

@@ -117,12 +117,10 @@ impl Replica {
         self.store(key, after)
     }
 
-    /// A value was taken out of memory: from now on the key shows nothing, and whatever comes next is as good as new.
+    /// What a key held was taken out of memory: from now on the key shows nothing, and whatever comes next is as good as new.
     pub(crate) fn evict(&mut self, key: &[u8], entry: &Entry, now_ms: u64) -> Checked {
         self.check_before(key, Some(entry), now_ms)?;
-        require(matches!(entry.body(), Body::Value(_)), "only values are evicted", || {
-            format!("{} was {entry:?}", show(key))
-        })?;
+        require(entry.is_visible(), "only what shows is evicted", || format!("{} was {entry:?}", show(key)))?;
         self.entries.remove(key);
         Ok(())
     }

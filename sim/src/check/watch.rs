@@ -191,9 +191,11 @@ impl Observer for Watch {
         self.change("an expiry", |replica, now_ms| replica.expire(key, after, now_ms));
     }
 
-    fn evicted(&self, node: &NodeId, key: &[u8], entry: &Entry) {
+    fn evicted(&self, node: &NodeId, key: &[u8], entry: &Entry, unacknowledged: bool) {
         self.world.trace().merge(node.as_str(), "eviction", key, entry.version());
-        self.ledger.lock().evict(key, entry);
+        if unacknowledged {
+            self.ledger.lock().lose(key);
+        }
         self.change("an eviction", |replica, now_ms| replica.evict(key, entry, now_ms));
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumour::{Engine, MemberState, SetOptions};
+use rumour::{Engine, MemberState, Purpose, SetOptions};
 use rumour_crdt::{Body, Entry, Stamp};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
@@ -233,8 +233,7 @@ impl Cluster {
                 let expired_early = clocks_were_wrong
                     && wanted.expiry().at_ms.is_some()
                     && face(key) == Some(Face { body: &Body::Expired, ..Face::of(wanted) });
-                let evicted = ledger.was_evicted(key, wanted)
-                    && face(key).map(|face| face.rank()) < Some(Face::of(wanted).rank());
+                let evicted = running.node.engine().lacks(key, Purpose::Read) || ledger.is_lost(key);
                 // What is dead may have been removed.
                 let collected = face(key).is_none() && Face::at(wanted, now_ms).visible().is_none();
                 // Where a tombstone was forced out, what was written beside it and not seen is kept.
@@ -264,7 +263,7 @@ impl Cluster {
         let snapshots = self.snapshots();
         let mut holders: BTreeMap<Bytes, usize> = BTreeMap::new();
         for (key, entry) in snapshots.iter().flat_map(|snapshot| &snapshot.entries) {
-            if matches!(entry.body(), Body::Value(_)) {
+            if entry.is_visible() {
                 *holders.entry(key.clone()).or_default() += 1;
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use rumour::Purpose;
 use rumour_crdt::{ActorId, Entry, Stamp};
 
 use super::Cluster;
@@ -18,7 +19,8 @@ impl Cluster {
     }
 
     /// Checks that the nodes, being equal, show what was contributed: exactly that when no memory was lost; otherwise
-    /// at least what the running incarnations contributed and nothing that nobody did.
+    /// at least what the running incarnations contributed and nothing that nobody did. What was evicted before peers had it
+    /// need not be there.
     pub(super) fn check_contributions(&self) {
         let crashed = self.lost_entries() > 0;
         let clocks_were_wrong = self.shared.clocks_were_wrong.load(Ordering::Relaxed);
@@ -31,9 +33,14 @@ impl Cluster {
             let held: std::collections::BTreeMap<Bytes, Entry> = running.node.export().into_iter().collect();
             // What is contributed after a key was forgotten begins anew, which the books of its epochs do not tell.
             for key in contributions.keys().filter(|key| !ledger.is_forgotten(key)) {
+                if running.node.engine().lacks(key, Purpose::Read) {
+                    continue;
+                }
                 let entry = held.get(key);
                 let shown = entry.map(|entry| shown_of(entry, now_ms)).unwrap_or_default();
-                let wrong = if crashed {
+                let wrong = if ledger.is_lost(key) {
+                    possible(contributions, key, entry, &shown, &BTreeSet::new(), flushed, now_ms)
+                } else if crashed {
                     possible(contributions, key, entry, &shown, &survivors, flushed, now_ms)
                 } else {
                     exact(contributions, key, &shown, flushed, now_ms, clocks_were_wrong)

@@ -1,4 +1,4 @@
-//! Nodes with little memory, each with another limit, under more writes than fit, cut apart meanwhile.
+//! Nodes with little memory, each with another limit, and one with much, under more writes than fit, cut apart meanwhile.
 
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
             what: "a key that one node shows and another one has evicted",
             met: |report| report.figures.evicted_elsewhere > 0,
         },
+        Evidence { what: "an evicted key fetched from a peer", met: |report| report.figures.recalled > 0 },
         Evidence { what: "a datagram stopped by a cut", met: |report| report.traffic.cut > 0 },
     ],
     script: |world, nodes| -> Script { Box::pin(script(world, nodes)) },
@@ -38,24 +39,25 @@ const FORGET_BOUND: Duration = Duration::from_secs(400);
 async fn script(world: World, nodes: usize) -> Figures {
     let cluster = draw_cluster(&world, nodes);
     let mut rng = world.rng("memory");
-    let limits: Vec<u64> = (0..nodes).map(|_| rng.random_range(150_000..300_000)).collect();
+    // What the first node has heard of is never lost: all that peers acknowledged has to be there in the end.
+    let limits: Vec<u64> = (1..nodes).map(|_| rng.random_range(60_000..100_000)).collect();
     let policies = [EvictionPolicy::AllKeysLru, EvictionPolicy::AllKeysLfu];
     let policy = policies.choose(&mut rng).copied().unwrap_or_default();
     world.parameter("limits", &limits);
     world.parameter("policy", policy);
     for (node, bytes) in limits.iter().enumerate() {
-        cluster.limit_memory(node, MemoryLimit { bytes: Some(*bytes), policy });
+        cluster.limit_memory(node + 1, MemoryLimit { bytes: Some(*bytes), policy });
     }
     cluster.start_all().await;
     draw_links(&world);
     let mut settings = WorkloadSettings {
-        clients: 8,
-        keys: rng.random_range(600..1_000),
-        pause_ms_max: 30,
+        clients: 4,
+        keys: rng.random_range(200..400),
+        pause_ms_max: 80,
         ..WorkloadSettings::draw(&mut world.rng("workload"))
     };
-    // What is contributed to a key is never evicted.
-    settings.collections.permille = 0;
+    settings.collections.permille = rng.random_range(100..400);
+    settings.collections.keys = 20;
     world.parameter("workload", settings);
     let workload = Workload::start(&cluster, settings);
     pass(&cluster, Duration::from_secs(15)).await;
@@ -97,6 +99,7 @@ async fn finish(cluster: &Cluster, workload: Workload, settings: WorkloadSetting
         reads: tally.reads,
         conflicts: cluster.conflicts(),
         evicted,
+        recalled: cluster.memory().iter().map(|memory| memory.recalled).sum(),
         stubs: cluster.memory().iter().map(|memory| memory.stubs).sum(),
         evicted_elsewhere: cluster.shown_by_some(),
         converged_after_s: converged.map(|took| took.as_secs_f64()),

@@ -78,6 +78,8 @@ pub struct Figures {
     pub refused_future: u64,
     /// Entries in the memory of nodes when they crashed.
     pub lost_from_memory: u64,
+    /// Evicted keys that peers gave back when they were needed; counted by those that ran last.
+    pub recalled: u64,
     /// Values that nodes evicted; counted by those that ran last.
     pub evicted: u64,
     /// Versions of evicted values that nodes knew in the end.

@@ -152,6 +152,12 @@ pub(crate) fn psetex(
     set_for(session, args, reply, TimeUnit::MILLISECONDS, "psetex")
 }
 
+/// Whether a `SET` asks for nothing that depends on the present value.
+pub(crate) fn sets_blindly(args: Args<'_>) -> bool {
+    const DEPENDING: [&[u8]; 4] = [b"nx", b"xx", b"get", b"keepttl"];
+    !args.from(3).any(|option| DEPENDING.iter().any(|depending| option.eq_ignore_ascii_case(depending)))
+}
+
 pub(crate) fn set(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let engine = &session.door.engine;
     let options = Options::parse(args, 3, Verb::Set)?;

@@ -62,6 +62,7 @@ pub(super) static COMMANDS: &[Command] = &[
         .keys(Keys::PAIRS)
         .tips(&[MULTI_SHARD, ALL_SUCCEED])
         .alone()
+        .blind(|_| true)
         .run(strings::mset),
     Command::new("msetnx", -3, WRITE | DENYOOM, STRING)
         .doc("string", "1.0.1", "O(N) where N is the number of keys to set.", "Sets several keys in one step if none has a value.")
@@ -72,14 +73,17 @@ pub(super) static COMMANDS: &[Command] = &[
     Command::new("psetex", 4, WRITE | DENYOOM, STRING)
         .doc("string", "2.6.0", "O(1)", "Sets the value of a key and its expiry in milliseconds.")
         .keys(Keys::ONE)
+        .blind(|_| true)
         .run(strings::psetex),
     Command::new("set", -3, WRITE | DENYOOM, STRING)
         .doc("string", "1.0.0", "O(1)", "Sets the value of a key.")
         .keys(Keys::ONE)
+        .blind(strings::sets_blindly)
         .run(strings::set),
     Command::new("setex", 4, WRITE | DENYOOM, STRING)
         .doc("string", "2.0.0", "O(1)", "Sets the value of a key and its expiry in seconds.")
         .keys(Keys::ONE)
+        .blind(|_| true)
         .run(strings::setex),
     Command::new("setnx", 3, WRITE | DENYOOM | FAST, STRING)
         .doc("string", "1.0.0", "O(1)", "Sets the value of a key if it has none.")

@@ -6,6 +6,7 @@ use super::*;
 fn store() -> Store {
     Store::new(
         "a".parse().expect("a name"),
+        ActorId::new(1),
         rumour_crdt::DigestKey::new(&[7; 32]),
         None,
         crate::store::MemoryLimit::default(),
@@ -17,7 +18,7 @@ fn at(ms: u64) -> Hlc {
 }
 
 fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&'static str>) {
-    store.modify(key, 1, |present| {
+    store.modify(key, 1, |present, _| {
         let stamp = minter.mint(1, present.as_ref().map(Entry::newest));
         *present = Some(match value {
             Some(value) => Entry::value(Bytes::from_static(value.as_bytes()), None, stamp, present.as_ref()),

@@ -1,0 +1,260 @@
+//! Bringing back what was evicted here, from peers that still have it.
+//!
+//! A node that has evicted a key must not contribute to it as if there was nothing: its peers go on with what they have.
+//! So whoever waits for the network anyway, which is the doors, recalls keys before it uses them.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use super::Engine;
+
+/// What keys are recalled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be looked at.
+    Read,
+    /// To be changed by what depends on the present state: all but setting or deleting a key.
+    Write,
+}
+
+/// What came of asking peers for keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Recalled {
+    /// Keys that some peer may hold more of, as it did not answer.
+    pub(crate) unsure: BTreeSet<Bytes>,
+}
+
+/// Asks peers.
+pub(crate) trait Recaller: Send + Sync {
+    /// Has peers give what they hold of these keys, and merges it.
+    fn recall(&self, keys: Vec<Bytes>) -> Pin<Box<dyn Future<Output = Recalled> + Send>>;
+}
+
+impl Engine {
+    /// Whether any key may have to be [recalled](Self::recall). Quick: no lock is taken, and as long as nobody evicts it is false.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        self.inner.store.has_gaps()
+    }
+
+    /// Whether the key has to be [recalled](Self::recall) before it is used.
+    #[must_use]
+    pub fn lacks(&self, key: &[u8], purpose: Purpose) -> bool {
+        self.has_gaps()
+            && match purpose {
+                Purpose::Read => self.inner.store.is_evicted(key),
+                Purpose::Write => self.inner.store.may_be_evicted(key),
+            }
+    }
+
+    /// Brings back those of the keys that were evicted here, from peers that have them. Waits for peers only if there are such
+    /// keys, and for a few seconds at most; a key that no peer answered for
+    /// shows as missing, or in part, and [`write`](Self::write) refuses to change it.
+    pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) {
+        if !self.has_gaps() {
+            return;
+        }
+        let store = &self.inner.store;
+        let lacking = |key: &&[u8]| self.lacks(key, purpose);
+        let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
+        let Some(recaller) = self.inner.recaller.get().filter(|_| !keys.is_empty()) else { return };
+        let recalled = recaller.recall(keys.clone()).await;
+        let counters = &self.inner.counters;
+        for key in keys {
+            if recalled.unsure.contains(&key) {
+                counters.recalls_failed.add(1);
+            } else if !store.is_evicted(&key) {
+                counters.recalled.add(1);
+            } else if purpose == Purpose::Write {
+                // Nobody has it any more: it may begin anew.
+                store.settle(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::testing::{engine_at, engine_within};
+    use crate::engine::{EngineState, SetOptions};
+    use crate::error::WriteError;
+
+    /// A peer that gives what it has, or does not answer.
+    struct Peer {
+        to: Arc<EngineState>,
+        from: Option<Arc<EngineState>>,
+    }
+
+    impl Recaller for Peer {
+        fn recall(&self, keys: Vec<Bytes>) -> Pin<Box<dyn Future<Output = Recalled> + Send>> {
+            let Some(from) = &self.from else {
+                return Box::pin(std::future::ready(Recalled { unsure: keys.into_iter().collect() }));
+            };
+            self.to.store.want(&keys);
+            keys.iter().for_each(|key| send(from, &self.to, key));
+            self.to.store.want_no_more(&keys);
+            Box::pin(std::future::ready(Recalled::default()))
+        }
+    }
+
+    /// Brings one engine's state of a key to another one.
+    fn send(from: &EngineState, to: &EngineState, key: &[u8]) {
+        for (held, entry) in from.store.entries_at(from.store.position(key)) {
+            to.apply(&held, entry);
+        }
+    }
+
+    /// A node with little memory and a peer with much; the latter answers if it is `there`.
+    fn pair(there: bool) -> (Arc<EngineState>, Arc<EngineState>) {
+        let (small, peer) = (engine_within(1, 1_000_000, 60_000), engine_at(2, 1_000_000));
+        let from = there.then(|| peer.clone());
+        let set = small.recaller.set(Box::new(Peer { to: small.clone(), from }));
+        assert!(set.is_ok());
+        (small, peer)
+    }
+
+    /// Has the key evicted by writing others.
+    fn evict(engine: &Engine, key: &[u8]) {
+        for n in 0..1_000 {
+            if engine.is_missing(key) {
+                return;
+            }
+            let set =
+                engine.set(format!("filler {n}").as_bytes(), vec![b'x'; 500].into(), SetOptions::default());
+            set.expect("it serves");
+        }
+        panic!("it was not evicted");
+    }
+
+    impl Engine {
+        fn is_missing(&self, key: &[u8]) -> bool {
+            self.lacks(key, Purpose::Read)
+        }
+
+        fn total(&self, key: &[u8]) -> Option<Bytes> {
+            self.get(key)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_evicted_comes_back_before_it_is_changed() {
+        let (small, peer) = pair(true);
+        let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
+        for key in [&b"number"[..], b"counted"] {
+            if key == b"number" {
+                here.set(key, "40".into(), SetOptions::default()).expect("it serves");
+            }
+            here.write(key, |key| key.add(2)).expect("it serves").expect("a number");
+            send(&small, &peer, key);
+            evict(&here, key);
+            assert_eq!(here.get(key), None);
+            assert_eq!(here.write(key, |key| key.add(1)), Err(WriteError::Evicted));
+            here.recall([key], Purpose::Write).await;
+            here.write(key, |key| key.add(1)).expect("it came back").expect("a number");
+            send(&small, &peer, key);
+        }
+        assert_eq!((there.total(b"number"), there.total(b"counted")), (Some("43".into()), Some("3".into())));
+        assert_eq!(small.counters.recalled.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn contributions_that_a_peer_missed_are_not_taken_back_by_later_ones() {
+        let (small, peer) = pair(true);
+        let other = engine_at(3, 1_000_000);
+        let here = Engine::new(small.clone());
+        let add = |by| here.write(b"counted", |key| key.add(by)).expect("it serves").expect("a number");
+        let put = |member: &str| {
+            let put = here.write(b"set", |key| {
+                let mut set = key.members().expect("a set");
+                set.put(member.as_bytes(), (), None);
+            });
+            put.expect("it serves");
+        };
+        let both = |from: &EngineState, to: &EngineState| {
+            send(from, to, b"counted");
+            send(from, to, b"set");
+        };
+        add(5);
+        put("a");
+        both(&small, &peer);
+        // The third node gets these, the peer does not.
+        add(3);
+        put("b");
+        both(&small, &other);
+        evict(&here, b"counted");
+        evict(&here, b"set");
+        here.recall([&b"counted"[..], b"set"], Purpose::Write).await;
+        add(1);
+        put("c");
+        both(&small, &other);
+        both(&other, &peer);
+        for engine in [other, peer] {
+            let engine = Engine::new(engine);
+            assert_eq!(engine.total(b"counted"), Some("9".into()));
+            let members = engine.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len));
+            assert_eq!(members, Some(3));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_a_change_is_refused_and_a_set_is_not() {
+        let (small, _) = pair(false);
+        let here = Engine::new(small.clone());
+        here.write(b"counted", |key| key.add(2)).expect("it serves").expect("a number");
+        evict(&here, b"counted");
+        here.recall([&b"counted"[..]], Purpose::Write).await;
+        assert_eq!(here.write(b"counted", |key| key.add(1)), Err(WriteError::Evicted));
+        assert_eq!(small.counters.recalls_failed.get(), 1);
+        here.set(b"counted", "7".into(), SetOptions::default()).expect("nothing of what was there matters");
+        assert_eq!(here.write(b"counted", |key| key.add(1)), Ok(Ok(8)));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_any_more_begins_anew() {
+        let (small, _) = pair(true);
+        let here = Engine::new(small.clone());
+        here.write(b"counted", |key| key.add(2)).expect("it serves").expect("a number");
+        evict(&here, b"counted");
+        here.recall([&b"counted"[..]], Purpose::Read).await;
+        assert_eq!(here.total(b"counted"), None);
+        here.recall([&b"counted"[..]], Purpose::Write).await;
+        assert_eq!(here.write(b"counted", |key| key.add(1)), Ok(Ok(1)));
+        assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
+    }
+
+    #[tokio::test]
+    async fn a_part_is_no_whole() {
+        let (small, peer) = pair(true);
+        let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
+        let put = |engine: &Engine, member: &'static [u8]| {
+            let put = engine.write(b"set", |key| key.members().map(|mut set| set.put(member, (), None)));
+            put.expect("it serves").expect("a set");
+        };
+        put(&here, b"a");
+        send(&small, &peer, b"set");
+        evict(&here, b"set");
+        let queue = peer.fanout.queue(&"small".parse().expect("a name"));
+        put(&there, b"b");
+        let mut delta = None;
+        queue.outbox.lock().next_batch(0, 1, |_, change| {
+            if let crate::replication::Change::Delta(entry) = change {
+                delta = Some(rumour_crdt::Entry::clone(entry));
+            }
+            false
+        });
+        small.apply(b"set", delta.expect("the peer knew the set"));
+        assert!(here.is_missing(b"set"), "one member of two");
+        assert_ne!(small.store.all_versions(), peer.store.all_versions(), "sync sees the difference");
+        here.recall([&b"set"[..]], Purpose::Read).await;
+        assert!(!here.is_missing(b"set"));
+        let members = here.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len));
+        assert_eq!(members, Some(2));
+        assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
+    }
+}

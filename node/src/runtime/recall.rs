@@ -1,0 +1,201 @@
+//! Asking peers for what was evicted here, and answering those who ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::seq::SliceRandom;
+use rumour_crdt::Stamp;
+use rumour_transport::{NodeId, Peer, Transport, codec};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Runtime;
+use crate::engine::{EngineState, Recalled, Recaller};
+use crate::message::{RecallReply, RecallRequest, kind};
+use crate::replication::Change;
+
+/// Keys asked for in one request at most.
+const KEYS_LIMIT: usize = 1024;
+/// A reply is closed once its entries hold this much. An entry that is larger comes by replication.
+const REPLY_BYTES_LIMIT: usize = 1024 * 1024;
+/// How long a peer may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a recall may take, over all peers.
+const RECALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often one looks for what a peer has announced to come by replication.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Keys that are being asked for: whoever wants one of them as well waits for the same answer.
+pub(super) type Recalls = BTreeMap<Bytes, watch::Receiver<Option<Recalled>>>;
+
+/// The engine's way to the peers. Holds the node weakly: the node owns the engine.
+pub(super) struct Recall(pub(super) Weak<Runtime>);
+
+impl Recaller for Recall {
+    fn recall(&self, keys: Vec<Bytes>) -> Pin<Box<dyn Future<Output = Recalled> + Send>> {
+        let runtime = self.0.upgrade();
+        Box::pin(async move {
+            match runtime {
+                Some(runtime) => runtime.recall(keys).await,
+                None => Recalled { unsure: keys.into_iter().collect() },
+            }
+        })
+    }
+}
+
+/// Keys that this recall asks for, and those that others ask for already. Dropped midway, it leaves nothing behind.
+struct Asking<'a> {
+    runtime: &'a Runtime,
+    keys: BTreeSet<Bytes>,
+    answer: watch::Sender<Option<Recalled>>,
+    others: Vec<(Bytes, watch::Receiver<Option<Recalled>>)>,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(runtime: &'a Runtime, keys: Vec<Bytes>) -> Self {
+        let (answer, answered) = watch::channel(None);
+        let mut asking = Self { runtime, keys: BTreeSet::new(), answer, others: Vec::new() };
+        let mut recalls = runtime.recalls.lock();
+        for key in keys {
+            match recalls.get(&key) {
+                Some(other) => asking.others.push((key, other.clone())),
+                None => {
+                    recalls.insert(key.clone(), answered.clone());
+                    asking.keys.insert(key);
+                }
+            }
+        }
+        runtime.engine.store.want(&asking.keys);
+        asking
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.runtime.engine.store.want_no_more(&self.keys);
+        let mut recalls = self.runtime.recalls.lock();
+        self.keys.iter().for_each(|key| {
+            recalls.remove(key);
+        });
+    }
+}
+
+impl Runtime {
+    /// Asks one peer after the other until none of the keys is lacking.
+    async fn recall(&self, keys: Vec<Bytes>) -> Recalled {
+        let deadline = Instant::now() + RECALL_TIMEOUT;
+        let mut asking = Asking::begin(self, keys);
+        let mut recalled = self.ask(&asking.keys, deadline).await;
+        // Nobody may wait for it.
+        let _ = asking.answer.send(Some(recalled.clone()));
+        for (key, mut answered) in std::mem::take(&mut asking.others) {
+            // Where the other one was dropped midway there is no answer.
+            let answer = timeout_at(deadline, answered.wait_for(Option::is_some)).await;
+            let unsure = match answer {
+                Ok(Ok(answer)) => answer.as_ref().is_none_or(|answer| answer.unsure.contains(&key)),
+                Ok(Err(_)) | Err(_) => true,
+            };
+            if unsure {
+                recalled.unsure.insert(key);
+            }
+        }
+        recalled
+    }
+
+    async fn ask(&self, keys: &BTreeSet<Bytes>, deadline: Instant) -> Recalled {
+        let mut peers = self.transport().map(Transport::peers).unwrap_or_default();
+        peers.shuffle(&mut *self.rng.lock());
+        let mut lacking = keys.clone();
+        let mut silent: BTreeSet<NodeId> = self.view.lock().peers().map(|member| member.node).collect();
+        for peer in peers {
+            if lacking.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            match self.ask_peer(&peer, &lacking, deadline).await {
+                Ok(()) => {
+                    silent.remove(peer.node());
+                }
+                Err(error) => tracing::debug!(peer = %peer.node(), error, "recalling evicted keys failed"),
+            }
+            lacking.retain(|key| self.engine.store.may_be_evicted(key));
+        }
+        if silent.is_empty() {
+            lacking.clear();
+        }
+        Recalled { unsure: lacking }
+    }
+
+    async fn ask_peer(
+        &self,
+        peer: &Peer,
+        lacking: &BTreeSet<Bytes>,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let mut lacking = lacking.iter().cloned().peekable();
+        let mut asked: Vec<Bytes> = Vec::new();
+        loop {
+            asked.extend(lacking.by_ref().take(KEYS_LIMIT - asked.len()));
+            if asked.is_empty() {
+                return Ok(());
+            }
+            let request = RecallRequest { clock: self.engine.clock.send_time(), keys: asked.clone() };
+            let body = codec::encode(&request).map_err(|error| error.to_string())?;
+            let limit = ANSWER_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+            let body = peer.request(kind::RECALL, body, limit).await.map_err(|error| error.to_string())?;
+            let reply: RecallReply = codec::decode(&body).map_err(|error| error.to_string())?;
+            let answered = reply.answered as usize;
+            if answered == 0 || answered > asked.len() {
+                return Err("answers something else than what was asked".to_owned());
+            }
+            if self.engine.is_stale(reply.clock) {
+                return Err("answered too long ago".to_owned());
+            }
+            self.engine.follow(reply.clock, Stamp::ZERO);
+            for (key, entry) in reply.entries {
+                // What lies in the future is refused and counted there.
+                let _ = self.engine.apply(&key, entry);
+            }
+            let coming: BTreeSet<Bytes> = reply.coming.into_iter().collect();
+            let store = &self.engine.store;
+            while asked[..answered].iter().any(|key| coming.contains(key) && store.is_evicted(key)) {
+                if Instant::now() >= deadline {
+                    return Err("what was to come by replication did not come in time".to_owned());
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+            asked.drain(..answered);
+        }
+    }
+}
+
+/// What a peer is given of the keys that it recalls.
+pub(super) fn give(engine: &EngineState, peer: &NodeId, request: &RecallRequest) -> RecallReply {
+    let mut reply =
+        RecallReply { clock: engine.clock.send_time(), entries: Vec::new(), coming: Vec::new(), answered: 0 };
+    engine.follow(request.clock, Stamp::ZERO);
+    let mut bytes = 0;
+    for key in request.keys.iter().take(KEYS_LIMIT) {
+        if bytes >= REPLY_BYTES_LIMIT {
+            break;
+        }
+        reply.answered += 1;
+        let held = engine.store.entries_at(engine.store.position(key));
+        let Some((key, entry)) = held.into_iter().find(|(held, _)| held == key) else { continue };
+        let size = key.len() + entry.payload_bytes();
+        if size > REPLY_BYTES_LIMIT {
+            let queue = engine.fanout.queue(peer);
+            // Should the queue be full, the peer waits in vain and asks another one.
+            queue.outbox.lock().push(&key, &Change::Whole);
+            queue.wake.notify_one();
+            reply.coming.push(key);
+        } else {
+            bytes += size;
+            reply.entries.push((key, entry));
+        }
+    }
+    reply
+}

@@ -1,0 +1,75 @@
+//! What is left of the evicted entries of one slot.
+
+/// What is left of an evicted entry: enough for the digest to be as if it was still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stub {
+    pub(super) hash: u64,
+    pub(super) version: u64,
+    /// When the value would have expired, [`u64::MAX`] if it stays: others then hold an entry without a value.
+    pub(super) ends_at_ms: u64,
+}
+
+/// Stubs in the order of their hashes. Slots hold few of them, so that this takes less memory than a table.
+#[derive(Debug, Default)]
+pub(super) struct Stubs(Vec<Stub>);
+
+impl Stubs {
+    pub(super) fn find(&self, hash: u64) -> Option<&Stub> {
+        self.place(hash).ok().map(|at| &self.0[at])
+    }
+
+    pub(super) fn find_mut(&mut self, hash: u64) -> Option<&mut Stub> {
+        self.place(hash).ok().map(|at| &mut self.0[at])
+    }
+
+    /// Puts a stub in; one of the same hash goes.
+    pub(super) fn insert(&mut self, stub: Stub) -> Option<Stub> {
+        match self.place(stub.hash) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at], stub)),
+            Err(at) => {
+                if self.0.len() == self.0.capacity() {
+                    // Doubling would leave half of the memory unused just when there is none.
+                    self.0.reserve_exact(1 + self.0.len() / 4);
+                }
+                self.0.insert(at, stub);
+                None
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, hash: u64) -> Option<Stub> {
+        self.place(hash).ok().map(|at| self.0.remove(at))
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Stub) -> bool) {
+        self.0.retain(keep);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stub> {
+        self.0.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes of heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Stub>()
+    }
+
+    /// Gives memory back when little is left.
+    pub(super) fn shrink(&mut self) {
+        if self.0.len() * 2 < self.0.capacity() {
+            self.0.shrink_to(self.0.len() + self.0.len() / 4);
+        }
+    }
+
+    fn place(&self, hash: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&hash, |stub| stub.hash)
+    }
+}
