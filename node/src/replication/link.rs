@@ -102,11 +102,11 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
 /// What is sent of a key: `None` if a flush removed it meanwhile, as the watermark in the batch's head covers it.
 fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> Option<Entry> {
     match change {
-        Change::Whole => engine.store.with_entry(key, now_ms, Entry::clone),
+        Change::Whole => engine.store.peek(key, now_ms, Entry::clone),
         Change::Delta(delta) => {
             // Contributions to an epoch that has ended are void: what ended it is sent.
             let newer = |entry: &Entry| (entry.stamp() > delta.stamp()).then(|| entry.clone());
-            let newer = engine.store.with_entry(key, now_ms, newer).flatten();
+            let newer = engine.store.peek(key, now_ms, newer).flatten();
             Some(newer.unwrap_or_else(|| Entry::clone(delta)))
         }
     }
@@ -139,7 +139,7 @@ fn acknowledge(
 fn keep_refused(engine: &EngineState, queue: &PeerQueue, keys: Vec<(Bytes, Change)>, refused: &[Dot]) {
     let refused: BTreeSet<Dot> = refused.iter().copied().collect();
     let now_ms = engine.clock.now_ms();
-    let newest = |key: &Bytes| engine.store.with_entry(key, engine.clock.due_ms(), Entry::newest);
+    let newest = |key: &Bytes| engine.store.peek(key, engine.clock.due_ms(), Entry::newest);
     let is_refused = |(key, change): &(Bytes, Change)| {
         let sent = match change {
             Change::Whole => None,

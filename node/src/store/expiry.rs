@@ -23,6 +23,8 @@ impl Store {
             Some(place) => ExpiryCursor { place, ..*cursor },
             None => ExpiryCursor { shard: (cursor.shard + 1) % SHARDS, place: Place::default() },
         };
+        drop(shard);
+        self.keep_within_limit();
         looked
     }
 }

@@ -90,13 +90,28 @@ impl Store {
         }
     }
 
-    /// Reads a key's entry, tombstones included, after a due expiry took effect.
+    /// Reads a key's entry for a client, tombstones included, after a due expiry took effect.
     pub(crate) fn with_entry<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        slot.read(hash, key, |record, actors| record.read(actors, read))
+        let seen = slot.read(hash, key, |record, actors| record.read(actors, read));
+        drop(slot);
+        drop(shard);
+        // What expired is remembered until every member knows.
+        self.keep_within_limit();
+        seen
+    }
+
+    /// The same for a peer: that is no use of the key, and nothing is evicted for it.
+    pub(crate) fn peek<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let (slot, hash) = self.locate(key);
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        let index = slot % SLOTS_PER_SHARD;
+        self.expire_if_due(&mut shard.slot_mut(&self.digest_key, index), hash, key, now_ms);
+        let record = shard.slot(index).find(hash, key)?;
+        Some(record.read(shard.actors(), read))
     }
 
     /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of

@@ -17,6 +17,12 @@ impl Store {
     /// Looks at `SLOTS_LIMIT` slots at most, so that one call stays short: a call may return no key and still
     /// not be the last.
     pub(crate) fn scan(&self, cursor: u64, count: usize, now_ms: u64) -> (u64, Vec<Bytes>) {
+        let found = self.walk(cursor, count, now_ms);
+        self.keep_within_limit();
+        found
+    }
+
+    fn walk(&self, cursor: u64, count: usize, now_ms: u64) -> (u64, Vec<Bytes>) {
         const SLOTS_LIMIT: usize = 1024;
         let first = (cursor >> HASH_BITS) as usize;
         let mut from = cursor & ((1 << HASH_BITS) - 1);
