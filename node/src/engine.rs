@@ -195,7 +195,19 @@ impl Engine {
         self.change(key, |key, lacks| if lacks { Err(WriteError::Evicted) } else { Ok(write(key)) })?
     }
 
-    /// The same for what does not depend on what the key holds: it is told whether that, or a part of it, was evicted here.
+    /// The same for a change that replaces the key or deletes it, whatever it holds: that may have been evicted here.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; `write` was not called then.
+    pub fn overwrite<R>(
+        &self,
+        key: &[u8],
+        write: impl FnOnce(&mut Writer<'_>) -> R,
+    ) -> Result<R, WriteError> {
+        self.change(key, |key, _| write(key))
+    }
+
+    /// Changes a key in one step. `change` is told whether what the key holds, or a part of it, was evicted here.
     fn change<R>(
         &self,
         key: &[u8],
@@ -205,7 +217,7 @@ impl Engine {
         let now_ms = self.now_ms();
         let expiry = self.inner.namespaces.expiry(key);
         let (reply, change) = self.inner.store.modify(key, now_ms, |state, lacks| {
-            let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, expiry, now_ms);
+            let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, expiry, now_ms, lacks);
             let reply = change(&mut writer, lacks);
             (reply, writer.finish())
         });
@@ -271,14 +283,7 @@ impl Engine {
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
     pub fn delete(&self, key: &[u8]) -> Result<bool, WriteError> {
-        self.change(key, |key, lacks| {
-            let deleted = key.delete();
-            if !deleted && lacks {
-                // Others may still show what is no longer here.
-                key.replace();
-            }
-            deleted
-        })
+        self.change(key, |key, _| key.delete())
     }
 
     /// When a key expires.

@@ -20,6 +20,8 @@ pub struct Writer<'a> {
     store: &'a Store,
     /// How concurrent ends of the key are settled.
     expiry: ExpiryPolicy,
+    /// Whether what the key holds, or a part of it, was evicted here.
+    lacks: bool,
     /// Whether nothing was known of the key: what is contributed now is all that there is.
     fresh: bool,
     /// Whether the key was replaced: peers need all of it.
@@ -35,12 +37,13 @@ impl<'a> Writer<'a> {
         store: &'a Store,
         expiry: ExpiryPolicy,
         now_ms: u64,
+        lacks: bool,
     ) -> Self {
         if let Some(entry) = state {
             entry.purge(now_ms);
         }
         let fresh = state.is_none();
-        Self { state, clock, store, expiry, now_ms, fresh, whole: false, delta: None }
+        Self { state, clock, store, expiry, now_ms, lacks, fresh, whole: false, delta: None }
     }
 
     /// What peers have to be sent; `None` if nothing changed.
@@ -91,10 +94,11 @@ impl<'a> Writer<'a> {
         self.replace_by(Entry::value(value, expires_at_ms, stamp, self.state.as_ref()));
     }
 
-    /// Deletes the key. Returns whether there was anything; where there was not, nothing is written.
+    /// Deletes the key. Returns whether there was anything; where there was not, nothing is written, but for what was evicted
+    /// here: others may show that still.
     pub fn delete(&mut self) -> bool {
         let there = self.kind().is_some();
-        if there {
+        if there || self.lacks {
             self.replace();
         }
         there

@@ -324,6 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_counts_as_queued_until_the_peer_has_acknowledged_all_of_it() {
+        let mut outbox = Outbox::new(1);
+        outbox.push(&key("a"), &Change::Whole);
+        assert!(outbox.is_queued(b"a") && !outbox.is_queued(b"b"));
+        let (batch, _) = drain(&mut outbox);
+        assert!(outbox.is_queued(b"a") && !outbox.is_queued(b"b"), "it may get lost on its way");
+        assert!(outbox.acknowledge(0, batch).is_some());
+        assert!(!outbox.is_queued(b"a"));
+        outbox.refuse(key("a"), Instant::now());
+        assert!(outbox.is_queued(b"a"), "the peer lacks what it refused");
+        assert_eq!(outbox.push(&key("b"), &Change::Whole), Pushed::Overflowed);
+        assert!(outbox.is_queued(b"b"), "what was left to sync may be any key");
+    }
+
+    #[test]
     fn deltas_of_a_key_are_joined_while_they_wait_and_when_a_link_breaks() {
         let delta = |seq: u64| {
             let stamp = Stamp { time: Hlc::from_parts(seq, 0), actor: ActorId::new(1), seq };

@@ -10,6 +10,7 @@ mod authority;
 mod cluster;
 mod conflicts;
 mod demo;
+mod memory;
 mod names;
 mod replication;
 mod stop;

@@ -14,6 +14,8 @@ use super::{Broken, Checked, Face, require, show};
 pub(crate) struct Replica {
     entries: BTreeMap<Bytes, Entry>,
     flushed: Stamp,
+    /// What each key had come to when it was last evicted here.
+    evicted: BTreeMap<Bytes, Entry>,
     /// What each key had come to that was removed here with the knowledge of all.
     removed: BTreeMap<Bytes, (Stamp, Stamp)>,
     actor: Option<ActorId>,
@@ -25,6 +27,7 @@ impl Replica {
         Self {
             entries: BTreeMap::new(),
             flushed: Stamp::ZERO,
+            evicted: BTreeMap::new(),
             removed: BTreeMap::new(),
             actor: None,
             expired: 0,
@@ -122,7 +125,20 @@ impl Replica {
         self.check_before(key, Some(entry), now_ms)?;
         require(entry.is_visible(), "only what shows is evicted", || format!("{} was {entry:?}", show(key)))?;
         self.entries.remove(key);
+        self.evicted.insert(Bytes::copy_from_slice(key), entry.clone());
         Ok(())
+    }
+
+    /// A key that was evicted is whole again, says the node: is everything there that was there then?
+    pub(crate) fn check_whole(&self, key: &[u8]) -> Checked {
+        let (Some(evicted), Some(held)) = (self.evicted.get(key), self.entries.get(key)) else {
+            return Ok(());
+        };
+        let mut both = held.clone();
+        let _ = Entry::merge(&mut both, evicted);
+        require(both.version() == held.version(), "what comes back after eviction is whole", || {
+            format!("{} is {held:?} and had been {evicted:?}", show(key))
+        })
     }
 
     /// A flush took effect.
@@ -132,12 +148,14 @@ impl Replica {
         })?;
         self.flushed = watermark;
         self.entries.retain(|_, entry| entry.stamp() >= watermark);
+        self.evicted.retain(|_, entry| entry.stamp() >= watermark);
         Ok(())
     }
 
     /// A record was removed.
     pub(crate) fn remove(&mut self, key: &[u8], entry: &Entry, why: Removal) -> Checked {
         let known = self.entries.remove(key);
+        self.evicted.remove(key);
         let same = known.as_ref().map(Face::of) == Some(Face::of(entry));
         // After the others, what this node cannot prove to have seen may come back: better that than to lose a write.
         if why == Removal::Collected {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rumour::{Engine, NodeId, Observer, Removal};
+use rumour::{Engine, NodeId, Observer, Purpose, Removal};
 use rumour_crdt::{Body, Entry, Stamp};
 
 use super::{Broken, Checked, Ledger, Replica, Shown, require, shown_of};
@@ -103,6 +103,11 @@ impl Watch {
         let seen = self.seen.lock();
         let held = seen.replica.entries().get(key);
         let expected = held.map(|entry| shown_of(entry, now_ms)).unwrap_or_default();
+        if self.engine.get().is_some_and(|engine| !engine.lacks(key, Purpose::Read))
+            && !self.ledger.lock().is_lost(key)
+        {
+            self.report(seen.replica.check_whole(key));
+        }
         if *shown != expected {
             let key = super::show(key);
             let detail = format!("{key} was shown as {shown:?} and should be {expected:?}");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::value_options::{Options, Verb};
 use super::{TimeUnit, integer, owned, string};
-use crate::engine::{Condition, SetExpiry, SetOptions};
+use crate::engine::{Condition, SetExpiry, SetOptions, Writer};
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
@@ -162,7 +162,7 @@ pub(crate) fn set(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) 
     let engine = &session.door.engine;
     let options = Options::parse(args, 3, Verb::Set)?;
     let expiry = options.expiry(engine.now_ms(), "set")?;
-    let (written, previous) = engine.write(args.at(1), |key| {
+    let write = |key: &mut Writer<'_>| {
         // Only who asks for the previous value minds what it is.
         let previous: Option<Bytes> = if options.get { string(key.view())? } else { None };
         let written = match options.condition {
@@ -174,7 +174,11 @@ pub(crate) fn set(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) 
             key.set(owned(args.at(2)), expiry);
         }
         Ok::<_, CommandError>((written, previous))
-    })??;
+    };
+    let (written, previous) = match sets_blindly(args) {
+        true => engine.overwrite(args.at(1), write),
+        false => engine.write(args.at(1), write),
+    }??;
     match (options.get, written) {
         (true, _) => reply.bulk_or_null(previous),
         (false, true) => reply.ok(),

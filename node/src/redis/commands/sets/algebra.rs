@@ -85,7 +85,7 @@ fn store(
 ) -> Result<(), CommandError> {
     let keys: Vec<_> = args.from(2).collect();
     let names = operation.of(session, &keys)?;
-    session.door.engine.write(args.at(1), |key| {
+    session.door.engine.overwrite(args.at(1), |key| {
         if names.is_empty() {
             key.delete();
             return Ok(());

@@ -228,7 +228,7 @@ fn store(
     let mut request = Request::parse(session, operation, command, args, 2)?;
     request.parse_options(args, false)?;
     let members = request.execute(session);
-    session.door.engine.write(args.at(1), |key| replace(key, &members))??;
+    session.door.engine.overwrite(args.at(1), |key| replace(key, &members))??;
     reply.count(members.len());
     Ok(())
 }
