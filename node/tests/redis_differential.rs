@@ -170,6 +170,9 @@ const NEWER: [&str; 9] = [
     "httl",
 ];
 
+/// Commands that took on an argument after 7.0, which makes their arity a least one.
+const LONGER: [&str; 2] = ["zrank", "zrevrank"];
+
 /// What `COMMAND INFO` says of every command here: name, arity, flags, keys, categories and tips.
 #[test]
 fn commands_describe_themselves_as_in_redis() {
@@ -188,7 +191,12 @@ fn commands_describe_themselves_as_in_redis() {
             assert!(NEWER.contains(&name), "{name}");
             continue;
         }
-        assert_eq!(described(command), described(theirs));
+        let (our, mut their) = (described(command), described(theirs));
+        if LONGER.contains(&name) {
+            assert_eq!((our[1].as_str(), their[1].as_str()), (r#"Line(":-3")"#, r#"Line(":3")"#));
+            their[1].clone_from(&our[1]);
+        }
+        assert_eq!(our, their);
         for command in command.items()[9].items() {
             let name = command.items()[0].text();
             match theirs.items()[9].items().iter().find(|theirs| theirs.items()[0].text() == name) {

@@ -320,8 +320,17 @@ fn a_reply_that_is_too_long_is_refused() {
     let door = Door::open();
     let mut client = door.client();
     add(&mut client, "k", &many(3));
-    let Reply::Line(refused) = client.say("SRANDMEMBER k -1000000000000") else { panic!("no error") };
-    assert!(refused.contains("the reply is longer than"), "{refused}");
+    client.say("HSET h a 1 b 2");
+    client.say("ZADD z 1 a 2 b");
+    for request in [
+        "SRANDMEMBER k -1000000000000",
+        "HRANDFIELD h -1000000000000",
+        "HRANDFIELD h -1000000000000 WITHVALUES",
+        "ZRANDMEMBER z -1000000000000 WITHSCORES",
+    ] {
+        let Reply::Line(refused) = client.say(request) else { panic!("no error: {request}") };
+        assert!(refused.contains("the reply is longer than"), "{request}: {refused}");
+    }
     assert_eq!(client.say("SCARD k").number(), Some(3));
 }
 

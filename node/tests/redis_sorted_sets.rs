@@ -182,6 +182,64 @@ fn large_sorted_sets_get_the_replies_of_redis() {
     }
 }
 
+/// As Redis answers from 7.2 on; the one to compare with may be older.
+#[test]
+fn ranks_come_with_scores_when_asked_for() {
+    let door = Door::open();
+    let mut client = door.client();
+    client.say("ZADD k 1 a 2.5 b inf c");
+    client.say("SET string text");
+    let line = |text: &str| Reply::Line(text.into());
+    let (rank, flat) = (|rank: &str| line(&format!(":{rank}")), |score: &str| Reply::Text('$', score.into()));
+    for protocol in [2, 3] {
+        client.say(&format!("HELLO {protocol}"));
+        let score = |score: &str| if protocol == 2 { flat(score) } else { line(&format!(",{score}")) };
+        let pair = |of: &str, with: &str| Reply::Many('*', vec![rank(of), score(with)]);
+        let (null_array, null) = if protocol == 2 { ("*-1", "$-1") } else { ("_", "_") };
+        let arity = |command: &str| line(&format!("-ERR wrong number of arguments for '{command}' command"));
+        let wrong_type = line("-WRONGTYPE Operation against a key holding the wrong kind of value");
+        for (request, expected) in [
+            ("ZRANK k b WITHSCORE", pair("1", "2.5")),
+            ("ZREVRANK k b withscore", pair("1", "2.5")),
+            ("ZRANK k c WITHSCORE", pair("2", "inf")),
+            ("ZREVRANK k a WITHSCORE", pair("2", "1")),
+            ("ZRANK k nobody WITHSCORE", line(null_array)),
+            ("ZREVRANK missing a WITHSCORE", line(null_array)),
+            ("ZRANK k nobody", line(null)),
+            ("ZRANK k b", rank("1")),
+            ("ZRANK k b WITHSCORES", line("-ERR syntax error")),
+            ("ZRANK string b BOGUS", line("-ERR syntax error")),
+            ("ZRANK string b WITHSCORE", wrong_type.clone()),
+            ("ZRANK k b WITHSCORE WITHSCORE", arity("zrank")),
+            ("ZREVRANK k b WITHSCORE 1", arity("zrevrank")),
+            ("ZRANK k", arity("zrank")),
+        ] {
+            assert_eq!(client.say(request), expected, "{request} in version {protocol}");
+        }
+    }
+}
+
+/// Every bound with every other one, also those between which nothing lies and those that are none.
+#[test]
+fn zremrangebylex_takes_the_same_names_as_redis() {
+    const BOUNDS: [&str; 16] =
+        ["-", "+", "[", "(", "[a", "(a", "[ab", "(ab", "[b", "(b", "[c", "(c", "[zz", "(zz", "", "a"];
+    let mut both = Beside::open();
+    for min in BOUNDS {
+        for max in BOUNDS {
+            both.ask(&["DEL", "k"]);
+            both.ask(&["ZADD", "k", "0", "", "0", "a", "0", "aa", "0", "ab", "0", "b", "0", "c"]);
+            both.ask(&["ZLEXCOUNT", "k", min, max]);
+            both.ask(&["ZREMRANGEBYLEX", "k", min, max]);
+            both.ask(&["ZRANGE", "k", "0", "-1"]);
+            both.ask(&["EXISTS", "k"]);
+        }
+    }
+    for request in ["ZREMRANGEBYLEX missing [a [b", "ZREMRANGEBYLEX missing x [b", "ZREMRANGEBYLEX k - + +"] {
+        both.script(request);
+    }
+}
+
 #[test]
 fn chance_takes_every_member_with_its_score() {
     let door = Door::open();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rumour_crdt::{Field, Fields};
 
-use super::random::Urn;
+use super::random::{Picked, Urn, generator};
 use super::scan::{ScanOptions, cursor, walk};
 use super::{float, integer, name, owned};
 use crate::Kind;
@@ -311,34 +311,26 @@ pub(crate) fn hrandfield(
     if with_values && wanted.is_some_and(|wanted| wanted.unsigned_abs() > i64::MAX.unsigned_abs() / 2) {
         return Err(CommandError::OutOfRange);
     }
-    let parts = if with_values { Parts::Both } else { Parts::Names };
-    session.door.engine.read(args.at(1), |view| {
-        let urn = fields(view)?.map(|(fields, now_ms)| Urn::new(fields, now_ms));
-        let rng = &mut *session.door.rng.lock();
-        let Some(wanted) = wanted else {
-            let one = urn.and_then(|urn| urn.one(rng));
-            reply.bulk_or_null(one.map(|(name, _)| name));
-            return Ok(());
-        };
-        let Some(urn) = urn else {
-            reply.array(0);
-            return Ok(());
-        };
-        let count = usize::try_from(wanted.unsigned_abs()).unwrap_or(usize::MAX);
-        if wanted < 0 {
-            reply.pairs(count, with_values);
-            for _ in 0..count {
-                let Some(field) = urn.one(rng).filter(|_| !reply.overflowed()) else { break };
-                reply.pair(with_values);
-                write_field(reply, parts, field);
-            }
-        } else {
-            reply.pairs(count.min(urn.len()), with_values);
-            for field in urn.several(count, rng) {
-                reply.pair(with_values);
-                write_field(reply, parts, field);
-            }
+    let mut rng = generator(session);
+    let picked = session.door.engine.read(args.at(1), |view| {
+        let Some((fields, now_ms)) = fields(view)? else { return Ok(Picked::none()) };
+        let urn = Urn::new(fields, now_ms);
+        Ok::<_, CommandError>(Picked::choose(&urn, wanted.unwrap_or(1), &mut rng, |(name, field)| {
+            (name.clone(), with_values.then(|| field.text()))
+        }))
+    })?;
+    if wanted.is_some() {
+        reply.pairs(picked.len(), with_values);
+    } else if picked.len() == 0 {
+        reply.null();
+    }
+    picked.tell(&mut rng, |(name, value)| {
+        reply.pair(with_values);
+        reply.bulk(name);
+        if let Some(value) = value {
+            reply.bulk(value);
         }
-        Ok(())
-    })
+        !reply.overflowed()
+    });
+    Ok(())
 }

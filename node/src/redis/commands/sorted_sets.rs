@@ -120,7 +120,7 @@ pub(crate) fn zrank(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    rank(session, args, reply, |before, _| before)
+    rank(session, args, reply, "zrank", |before, _| before)
 }
 
 pub(crate) fn zrevrank(
@@ -128,21 +128,34 @@ pub(crate) fn zrevrank(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    rank(session, args, reply, |before, members| members - 1 - before)
+    rank(session, args, reply, "zrevrank", |before, members| members - 1 - before)
 }
 
 fn rank(
     session: &Session,
     args: Args<'_>,
     reply: &mut Reply<'_>,
+    command: &'static str,
     told: impl FnOnce(usize, usize) -> usize,
 ) -> Result<(), CommandError> {
-    let rank = look(session, args.at(1), None, |fields, now_ms| {
+    let with_score = match (args.get(3), args.len()) {
+        (None, _) => false,
+        (Some(option), 4) if option.eq_ignore_ascii_case(b"withscore") => true,
+        (Some(_), 4) => return Err(CommandError::Syntax),
+        (Some(_), _) => return Err(CommandError::Arity { command }),
+    };
+    let found = look(session, args.at(1), None, |fields, now_ms| {
         let score = score(Some(fields), args.at(2), now_ms)?;
-        Some(told(fields.index().rank(score, &args.at(2).into()), fields.len()))
+        Some((told(fields.index().rank(score, &args.at(2).into()), fields.len()), score))
     })?;
-    match rank {
-        Some(rank) => reply.count(rank),
+    match found {
+        Some((rank, score)) if with_score => {
+            reply.array(2);
+            reply.count(rank);
+            reply.double(score);
+        }
+        Some((rank, _)) => reply.count(rank),
+        None if with_score => reply.null_array(),
         None => reply.null(),
     }
     Ok(())

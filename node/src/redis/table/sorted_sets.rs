@@ -103,7 +103,7 @@ pub(super) static COMMANDS: &[Command] = &[
         .keys(Keys { first: 1, last: 2, step: 1 })
         .alone()
         .run(range::zrangestore),
-    Command::new("zrank", 3, READONLY | FAST, SORTED_SET)
+    Command::new("zrank", -3, READONLY | FAST, SORTED_SET)
         .doc(GROUP, "2.0.0", RANK, "Returns the rank of a member, counted from the lowest score.")
         .keys(Keys::ONE)
         .run(sorted_sets::zrank),
@@ -135,7 +135,7 @@ pub(super) static COMMANDS: &[Command] = &[
         .doc(GROUP, "2.2.0", IN_RANGE, "Returns the members within a range of scores, from the highest on.")
         .keys(Keys::ONE)
         .run(range::zrevrangebyscore),
-    Command::new("zrevrank", 3, READONLY | FAST, SORTED_SET)
+    Command::new("zrevrank", -3, READONLY | FAST, SORTED_SET)
         .doc(GROUP, "2.0.0", RANK, "Returns the rank of a member, counted from the highest score.")
         .keys(Keys::ONE)
         .run(sorted_sets::zrevrank),
