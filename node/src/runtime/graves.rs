@@ -23,7 +23,9 @@ impl Runtime {
             if self.seeds_met() {
                 self.engine.watermarks.lock().acquainted();
             }
-            self.engine.collect(Instant::now());
+            while self.engine.collect(Instant::now()) {
+                tokio::task::yield_now().await;
+            }
             if let Some(Forced { records, floor }) = self.engine.force_out(self.tuning.tombstones_limit) {
                 let waiting_for = self.engine.watermarks.lock().waiting_for();
                 tracing::warn!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Runtime;
 use crate::store::ExpiryCursor;
@@ -14,6 +14,10 @@ const EXPIRY_TICK: Duration = Duration::from_millis(100);
 const LOOKS_PER_TICK: usize = 20_000;
 /// Records looked at under one lock and without letting other tasks run: some 50 microseconds when all of them expire.
 const LOOKS_AT_ONCE: usize = 100;
+/// Records looked at before a pause, so that a mass expiry keeps no core busy for long: a millisecond or so.
+const LOOKS_TO_PAUSE: usize = 2_000;
+/// Ten of these fit into a tick, with time left.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Runtime {
     /// Expiries take effect when their key is read; this finds those that nobody reads.
@@ -23,7 +27,7 @@ impl Runtime {
         let mut cursor = ExpiryCursor::default();
         loop {
             tick.tick().await;
-            let mut looked = 0;
+            let (mut looked, mut pause_at) = (0, LOOKS_TO_PAUSE);
             while looked < LOOKS_PER_TICK {
                 let now_ms = self.engine.clock.due_ms();
                 let looked_now = self.engine.store.expire_some(&mut cursor, LOOKS_AT_ONCE, now_ms);
@@ -34,6 +38,10 @@ impl Runtime {
                     tokio::task::yield_now().await;
                 }
                 looked += looked_now;
+                if looked >= pause_at {
+                    pause_at += LOOKS_TO_PAUSE;
+                    sleep(PAUSE).await;
+                }
             }
         }
     }

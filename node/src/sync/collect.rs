@@ -8,8 +8,8 @@ use super::watermarks::MESSAGE_AGE_LIMIT;
 use crate::engine::EngineState;
 use crate::message::GoneItem;
 
-/// Records removed in one go at most, so that no task is held up for long; the next round goes on.
-const COLLECT_LIMIT: usize = 50_000;
+/// Records removed in one go at most, so that no task is held up for long: some 1.5 ms.
+const COLLECT_LIMIT: usize = 5_000;
 
 /// What had to go although not all owners knew of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub(crate) struct Forced {
 }
 
 impl EngineState {
-    /// Removes what every owner knows to be dead.
-    pub(crate) fn collect(&self, now: Instant) {
+    /// Removes what every owner knows to be dead. Returns whether there may be more of it, beyond what is done in one go.
+    pub(crate) fn collect(&self, now: Instant) -> bool {
         let clock = self.clock.send_time();
         let floor = {
             let mut watermarks = self.watermarks.lock();
@@ -32,6 +32,7 @@ impl EngineState {
         };
         let removed = self.store.collect(floor, COLLECT_LIMIT, || self.clock.send_time());
         self.counters.collected.add(removed as u64);
+        removed >= COLLECT_LIMIT
     }
 
     /// Removes the oldest of what is dead when that is more than `limit`, whoever knows of it.

@@ -260,6 +260,28 @@ fn a_tombstone_that_comes_again_is_not_received_and_stalls_nothing() {
     assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1), "nothing is gone by force");
 }
 
+/// What removes holds its task for as long: a mass expiry must not make that long.
+#[test]
+fn what_is_dead_is_removed_some_thousands_at_a_time() {
+    let node = engine_at(1, WRITTEN_MS);
+    node.watermarks.lock().acquainted();
+    let engine = Engine::new(node.clone());
+    for number in 0..12_000 {
+        let key = format!("k{number}");
+        set(&node, &key, "v");
+        engine.delete(key.as_bytes()).expect("serves");
+    }
+    assert!(!node.collect(Instant::now()), "they are dated when they are first looked at");
+    set(&node, "later", "v");
+    let mut before = node.store.tombstones();
+    while node.collect(Instant::now()) {
+        let left = node.store.tombstones();
+        assert!(left < before && before - left <= 5_000, "{before} {left}");
+        before = left;
+    }
+    assert_eq!((node.store.tombstones(), node.counters.collected.get()), (0, 12_000));
+}
+
 #[test]
 fn a_value_whose_tombstone_was_forced_out_goes_and_what_was_written_since_stays() {
     for begun_by_the_absent in [true, false] {
