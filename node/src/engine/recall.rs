@@ -23,8 +23,10 @@ pub enum Purpose {
 /// What came of asking peers for keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Recalled {
-    /// Keys that some peer may hold more of, as it did not answer.
+    /// Keys that no peer gave, though one that did not answer may hold more of them.
     pub(crate) unsure: BTreeSet<Bytes>,
+    /// Keys that no member holds more of than this one.
+    pub(crate) absent: BTreeSet<Bytes>,
 }
 
 /// Asks peers.
@@ -57,7 +59,6 @@ impl Engine {
         if !self.has_gaps() {
             return;
         }
-        let store = &self.inner.store;
         let lacking = |key: &&[u8]| self.lacks(key, purpose);
         let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
         let Some(recaller) = self.inner.recaller.get().filter(|_| !keys.is_empty()) else { return };
@@ -66,11 +67,11 @@ impl Engine {
         for key in keys {
             if recalled.unsure.contains(&key) {
                 counters.recalls_failed.add(1);
-            } else if !store.is_evicted(&key) {
+            } else if !recalled.absent.contains(&key) {
                 counters.recalled.add(1);
             } else if purpose == Purpose::Write {
-                // Nobody has it any more: it may begin anew.
-                store.settle(&key);
+                // It may begin anew.
+                self.inner.store.settle(&key);
             }
         }
     }
@@ -94,12 +95,14 @@ mod tests {
     impl Recaller for Peer {
         fn recall(&self, keys: Vec<Bytes>) -> Pin<Box<dyn Future<Output = Recalled> + Send>> {
             let Some(from) = &self.from else {
-                return Box::pin(std::future::ready(Recalled { unsure: keys.into_iter().collect() }));
+                let unsure = keys.into_iter().collect();
+                return Box::pin(std::future::ready(Recalled { unsure, absent: BTreeSet::new() }));
             };
             self.to.store.want(&keys);
             keys.iter().for_each(|key| send(from, &self.to, key));
             self.to.store.want_no_more(&keys);
-            Box::pin(std::future::ready(Recalled::default()))
+            let absent = keys.into_iter().filter(|key| self.to.store.may_be_evicted(key)).collect();
+            Box::pin(std::future::ready(Recalled { unsure: BTreeSet::new(), absent }))
         }
     }
 

@@ -41,7 +41,7 @@ impl Recaller for Recall {
         Box::pin(async move {
             match runtime {
                 Some(runtime) => runtime.recall(keys).await,
-                None => Recalled { unsure: keys.into_iter().collect() },
+                None => Recalled { unsure: keys.into_iter().collect(), absent: BTreeSet::new() },
             }
         })
     }
@@ -94,13 +94,16 @@ impl Runtime {
         let _ = asking.answer.send(Some(recalled.clone()));
         for (key, mut answered) in std::mem::take(&mut asking.others) {
             // Where the other one was dropped midway there is no answer.
-            let answer = timeout_at(deadline, answered.wait_for(Option::is_some)).await;
-            let unsure = match answer {
-                Ok(Ok(answer)) => answer.as_ref().is_none_or(|answer| answer.unsure.contains(&key)),
-                Ok(Err(_)) | Err(_) => true,
+            let answer = match timeout_at(deadline, answered.wait_for(Option::is_some)).await {
+                Ok(Ok(answer)) => answer.clone(),
+                Ok(Err(_)) | Err(_) => None,
             };
-            if unsure {
+            let unanswered = || Recalled { unsure: BTreeSet::from([key.clone()]), absent: BTreeSet::new() };
+            let answer = answer.unwrap_or_else(unanswered);
+            if answer.unsure.contains(&key) {
                 recalled.unsure.insert(key);
+            } else if answer.absent.contains(&key) {
+                recalled.absent.insert(key);
             }
         }
         recalled
@@ -123,10 +126,10 @@ impl Runtime {
             }
             lacking.retain(|key| self.engine.store.may_be_evicted(key));
         }
-        if silent.is_empty() {
-            lacking.clear();
+        match silent.is_empty() {
+            true => Recalled { unsure: BTreeSet::new(), absent: lacking },
+            false => Recalled { unsure: lacking, absent: BTreeSet::new() },
         }
-        Recalled { unsure: lacking }
     }
 
     async fn ask_peer(

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rumour_crdt::Entry;
 
+use super::absent::Absent;
 use super::memory::{EvictionPolicy, MemoryLimit};
-use super::shard::{Candidate, Counts};
+use super::shard::{Candidate, Counts, SlotMut};
 use super::{Position, SHARDS, SLOTS_PER_SHARD, Store};
 use crate::status::MemoryStatus;
 
@@ -35,7 +36,9 @@ pub(super) struct Memory {
     gaps: AtomicBool,
     /// The latest of this node's own contributions that it has evicted.
     contributed_until: AtomicU64,
-    /// Hashes of evicted keys that peers are asked for.
+    /// Keys that peers were asked for in vain.
+    absent: Mutex<Absent>,
+    /// Hashes of evicted keys that peers are asked for. They are not evicted meanwhile.
     wanted: Mutex<BTreeSet<u64>>,
     evicted: AtomicU64,
     stubs_dropped: AtomicU64,
@@ -66,6 +69,7 @@ impl Memory {
             forgotten: AtomicBool::new(false),
             gaps: AtomicBool::new(false),
             contributed_until: AtomicU64::new(0),
+            absent: Mutex::default(),
             wanted: Mutex::default(),
             evicted: AtomicU64::new(0),
             stubs_dropped: AtomicU64::new(0),
@@ -102,6 +106,19 @@ impl Memory {
     /// [`Contents::unbroken_since`](rumour_crdt::Contents::unbroken_since).
     pub(super) fn contributed_until(&self) -> u64 {
         self.contributed_until.load(Relaxed)
+    }
+
+    /// Whether peers may hold more of the key than this node, because it was evicted here.
+    pub(super) fn lacks(&self, slot: &SlotMut<'_>, hash: u64, key: &[u8]) -> bool {
+        slot.lacks(hash, key)
+            || self.has_forgotten() && !slot.holds(hash, key) && !self.absent.lock().contains(hash)
+    }
+
+    /// Takes note that something may be held of a key now.
+    pub(super) fn held(&self, slot: &SlotMut<'_>, hash: u64, key: &[u8]) {
+        if self.has_forgotten() && slot.holds(hash, key) {
+            self.absent.lock().remove(hash);
+        }
     }
 
     /// Whether a key of this hash was asked for.
@@ -168,12 +185,11 @@ impl Store {
     /// Whether the key may have been evicted here without this node knowing it any more.
     pub(crate) fn may_be_evicted(&self, key: &[u8]) -> bool {
         let (slot, hash) = self.locate(key);
-        let shard = self.shard(slot);
-        let slot = shard.slot(slot % SLOTS_PER_SHARD);
-        slot.lacks(hash, key) || self.memory.has_forgotten() && slot.find(hash, key).is_none()
+        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
+        self.memory.lacks(&shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD), hash, key)
     }
 
-    /// Lets these keys come back as they were evicted, until [`want_no_more`](Self::want_no_more).
+    /// Lets these keys come back as they were evicted and keeps them here, until [`want_no_more`](Self::want_no_more).
     pub(crate) fn want<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
         let mut wanted = self.memory.wanted.lock();
         wanted.extend(keys.into_iter().map(|key| self.digest_key.key_hash(key)));
@@ -193,6 +209,7 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         slot.take_stub(hash);
+        self.memory.absent.lock().insert(hash);
         if slot.lacks(hash, key) {
             slot.modify(hash, key, |entry| entry.iter_mut().for_each(Entry::settle));
         }
@@ -264,6 +281,9 @@ impl Store {
                 continue;
             }
             looked += shard.look(&self.digest_key, LOOKS - looked, |candidate, key| {
+                if self.memory.is_wanted(candidate.hash) {
+                    return;
+                }
                 let candidate = Candidate { slot: index * SLOTS_PER_SHARD + candidate.slot, ..candidate };
                 let beats = |other: Option<Candidate>| other.is_none_or(|other| candidate.rank < other.rank);
                 let unacknowledged = || self.memory.unacknowledged.get().is_some_and(|test| test(key));

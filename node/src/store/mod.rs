@@ -3,6 +3,7 @@
 //!
 //! No clock, no network and no queue lives here: callers pass stamps and `now` in.
 
+mod absent;
 mod access;
 mod actors;
 mod digest;
@@ -130,8 +131,8 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        let lacks = self.has_gaps() && slot.lacks(hash, key);
-        slot.modify(hash, key, |present| {
+        let lacks = self.has_gaps() && self.memory.lacks(&slot, hash, key);
+        let reply = slot.modify(hash, key, |present| {
             let Some(observer) = &self.observer else { return modify(present, lacks) };
             let before = present.clone();
             let reply = modify(present, lacks);
@@ -139,7 +140,9 @@ impl Store {
                 observer.minted(&self.node, key, before.as_ref(), after);
             }
             reply
-        })
+        });
+        self.memory.held(&slot, hash, key);
+        reply
     }
 
     /// Merges an entry that came from a peer, in place.
@@ -196,6 +199,7 @@ impl Store {
             }
             Applied::Merged(merged)
         });
+        self.memory.held(&slot, hash, key);
         drop(slot);
         drop(shard);
         self.keep_within_limit();

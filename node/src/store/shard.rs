@@ -310,6 +310,11 @@ impl SlotMut<'_> {
         self.slot.lacks(hash, key)
     }
 
+    /// Whether there is a record of the key.
+    pub(super) fn holds(&self, hash: u64, key: &[u8]) -> bool {
+        self.slot.find(hash, key).is_some()
+    }
+
     /// Reads a key's record and takes note of that.
     pub(super) fn read<R>(
         &mut self,

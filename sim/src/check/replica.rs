@@ -14,8 +14,8 @@ use super::{Broken, Checked, Face, require, show};
 pub(crate) struct Replica {
     entries: BTreeMap<Bytes, Entry>,
     flushed: Stamp,
-    /// What each key had come to when it was last evicted here.
-    evicted: BTreeMap<Bytes, Entry>,
+    /// This node's own latest writes of keys when they were evicted.
+    evicted: BTreeMap<Bytes, Stamp>,
     /// What each key had come to that was removed here with the knowledge of all.
     removed: BTreeMap<Bytes, (Stamp, Stamp)>,
     actor: Option<ActorId>,
@@ -125,19 +125,19 @@ impl Replica {
         self.check_before(key, Some(entry), now_ms)?;
         require(entry.is_visible(), "only what shows is evicted", || format!("{} was {entry:?}", show(key)))?;
         self.entries.remove(key);
-        self.evicted.insert(Bytes::copy_from_slice(key), entry.clone());
+        if Some(entry.newest().actor) == self.actor {
+            self.evicted.insert(Bytes::copy_from_slice(key), entry.newest());
+        }
         Ok(())
     }
 
-    /// A key that was evicted is whole again, says the node: is everything there that was there then?
+    /// A key that was evicted is whole again, says the node: is there what it wrote itself and all peers had acknowledged?
     pub(crate) fn check_whole(&self, key: &[u8]) -> Checked {
-        let (Some(evicted), Some(held)) = (self.evicted.get(key), self.entries.get(key)) else {
+        let (Some(written), Some(held)) = (self.evicted.get(key), self.entries.get(key)) else {
             return Ok(());
         };
-        let mut both = held.clone();
-        let _ = Entry::merge(&mut both, evicted);
-        require(both.version() == held.version(), "what comes back after eviction is whole", || {
-            format!("{} is {held:?} and had been {evicted:?}", show(key))
+        require(held.newest() >= *written, "what comes back after eviction is whole", || {
+            format!("{} is {held:?} and had been written under {written}", show(key))
         })
     }
 
@@ -148,7 +148,7 @@ impl Replica {
         })?;
         self.flushed = watermark;
         self.entries.retain(|_, entry| entry.stamp() >= watermark);
-        self.evicted.retain(|_, entry| entry.stamp() >= watermark);
+        self.evicted.retain(|_, written| *written >= watermark);
         Ok(())
     }
 
