@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rumour_transport::{ClusterKey, ClusterName, NodeId};
 
-use crate::config::{Config, Credentials, Tuning};
+use crate::config::{Config, Credentials, Tuning, WHOLE_ENTRY_BYTES_MAX};
 use crate::env::Environment;
 use crate::error::NodeError;
 use crate::namespace::{Namespace, Namespaces};
@@ -147,6 +147,10 @@ impl NodeBuilder {
         }
         if self.tuning.gossip_interval.is_zero() || self.tuning.sync_interval.is_zero() {
             return Err(NodeError::Config("intervals must be longer than nothing".into()));
+        }
+        if !(1..=WHOLE_ENTRY_BYTES_MAX).contains(&self.tuning.whole_entry_bytes) {
+            let text = format!("whole_entry_bytes must be between 1 and {WHOLE_ENTRY_BYTES_MAX}");
+            return Err(NodeError::Config(text));
         }
         Namespaces::check(&self.namespaces).map_err(NodeError::Config)?;
         let credentials = self.credentials.ok_or(NodeError::NoIdentity)?;

@@ -42,9 +42,15 @@ pub struct Tuning {
     /// Tombstones and expired entries kept at most while not all members have confirmed them; beyond, the oldest go and fence
     /// members that are away. Each takes the key, some 100 bytes and 32 more. Default 1,000,000.
     pub tombstones_limit: usize,
+    /// The largest entry that a message carries whole, in bytes of memory; a larger one, like what is longer than 256 KiB in a replication
+    /// batch, goes to a peer by replication in parts. At least 1, at most 12 MiB; lower it to see parts in tests. Default 9 MiB.
+    pub whole_entry_bytes: usize,
     /// How long a starting node waits for its peers' clocks and for its fill before it serves anyway. Default 30 s.
     pub join_patience: Duration,
 }
+
+/// Greatest [`Tuning::whole_entry_bytes`]: a message has other entries beside the largest, and is longer than they are in memory.
+pub(crate) const WHOLE_ENTRY_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 impl Default for Tuning {
     fn default() -> Self {
@@ -55,6 +61,7 @@ impl Default for Tuning {
             max_clock_skew: Duration::from_millis(500),
             outbox_keys_limit: 100_000,
             tombstones_limit: 1_000_000,
+            whole_entry_bytes: 9 * 1024 * 1024,
             join_patience: Duration::from_secs(30),
         }
     }

@@ -27,6 +27,12 @@ pub(crate) struct Counters {
     pub(crate) replication_overflowed: Counter,
     /// Writes of ours that a peer refused for their stamp's time.
     pub(crate) replication_refused: Counter,
+    /// Parts of long batches sent to peers.
+    pub(crate) replication_parts_sent: Counter,
+    /// Parts of long batches received from peers.
+    pub(crate) replication_parts_received: Counter,
+    /// Entries not sent to a peer because they are longer than anything that may be sent.
+    pub(crate) replication_too_large: Counter,
     /// Sync sessions that this node began and ended.
     pub(crate) sync_sessions: Counter,
     /// Sync sessions that this node began and that failed midway.
@@ -35,6 +41,8 @@ pub(crate) struct Counters {
     pub(crate) sync_entries_received: Counter,
     /// Entries that sync sent from here.
     pub(crate) sync_entries_sent: Counter,
+    /// Entries that sync would have sent from here and left to replication, as they are large.
+    pub(crate) sync_entries_handed: Counter,
     /// Concurrent writes of which one lost.
     pub(crate) conflicts: Counter,
     /// Entries and clocks refused for lying too far in the future.
@@ -55,6 +63,8 @@ pub(crate) struct Counters {
     pub(crate) recalled: Counter,
     /// Evicted keys that no peer gave while some did not answer.
     pub(crate) recalls_failed: Counter,
+    /// Batches from peers that were longer than anything that may be sent.
+    pub(crate) refused_oversized: Counter,
     /// Messages from peers that could not be understood.
     pub(crate) refused_messages: Counter,
 }

@@ -10,6 +10,7 @@ pub(crate) mod testing;
 mod view;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -27,19 +28,24 @@ use crate::membership::MemberState;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::{MemoryStatus, Status, StatusSource};
-use crate::store::{Applied, Store};
+use crate::store::{Applied, Position, Store};
 use crate::sync::Watermarks;
-pub use elements::Elements;
+pub use elements::{Elements, element_bytes};
 pub use image::Image;
 pub use recall::Purpose;
 pub(crate) use recall::{Recalled, Recaller};
 pub use view::View;
 pub use writer::Writer;
+#[cfg(feature = "redis")]
+pub(crate) use writer::check_payload;
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_LIMIT: usize = 64 * 1024;
 /// Longest value, in bytes.
 pub const VALUE_BYTES_LIMIT: usize = 8 * 1024 * 1024;
+/// What a key may take, in bytes of memory: contributions that would make it more are refused. A key always can travel to other
+/// nodes then.
+pub const PAYLOAD_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 
 /// A handle to the node's data; cheap to clone, never waits for the network.
 #[derive(Clone)]
@@ -61,6 +67,8 @@ pub(crate) struct EngineState {
     pub(crate) recaller: OnceLock<Box<dyn Recaller>>,
     /// Locked while a shard is; lock no shard while it is.
     pub(crate) watermarks: Mutex<Watermarks>,
+    /// What sync found to be too large for its messages while this node joins, until replication has brought it.
+    pub(crate) awaited: Mutex<BTreeSet<Position>>,
 }
 
 /// Whether the node serves, as a number that doors can read without a lock.
@@ -483,6 +491,21 @@ impl EngineState {
             } else if self.store.flush(flushed) {
                 tracing::info!(watermark = %flushed, "flushed on behalf of a peer");
             }
+        }
+    }
+
+    /// While this node joins: these entries come by replication, and it is not filled before.
+    pub(crate) fn await_arrival(&self, at: Vec<Position>) {
+        if self.phase.state() == MemberState::Joining {
+            self.awaited.lock().extend(at);
+        }
+    }
+
+    /// Replication has brought all of a key.
+    pub(crate) fn has_arrived(&self, key: &[u8]) {
+        let mut awaited = self.awaited.lock();
+        if !awaited.is_empty() {
+            awaited.remove(&self.store.position(key));
         }
     }
 

@@ -36,6 +36,16 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
+    /// The key would hold more than [`PAYLOAD_BYTES_LIMIT`](crate::PAYLOAD_BYTES_LIMIT); removing some of it is possible.
+    #[error(
+        "the key would take {bytes} bytes with this, and {limit} is the limit; remove some of it or use several keys"
+    )]
+    KeyFull {
+        /// What the key would take in memory.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The node's memory is used up and its policy lets nothing go; delete something, or give it more (`--max-memory`).
     #[error("command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,

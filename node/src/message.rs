@@ -29,6 +29,10 @@ pub(crate) mod kind {
     pub(crate) const BATCH: u8 = 16;
     /// Frame on a replication channel: [`super::Ack`].
     pub(crate) const ACK: u8 = 17;
+    /// Frame on a replication channel: a piece of a long batch; its last piece is in the frame [`BATCH`].
+    pub(crate) const PART: u8 = 18;
+    /// Frame on a replication channel: a [`PART`] has arrived. Empty.
+    pub(crate) const GOT: u8 = 19;
 }
 
 /// First thing two nodes exchange: their clocks, and whom else the sender knows to be alive.
@@ -142,13 +146,15 @@ pub(crate) enum SyncReply {
     /// The versions, in order, and where to go on when they did not all fit.
     Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
-    /// that lies too far in my future, `gone` what of yours is dead.
+    /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
+    /// large for a message and comes by replication.
     Exchange {
         clock: Hlc,
         entries: Vec<(Bytes, Entry)>,
         answered: u32,
         refused: Option<Hlc>,
         gone: Vec<GoneItem>,
+        handed: Vec<Position>,
     },
     /// Understood.
     Done,

@@ -118,6 +118,15 @@ pub struct ReplicationStatus {
     pub overflowed: u64,
     /// Own writes that a peer refused for lying in its future.
     pub refused: u64,
+    /// Parts of long batches sent to peers.
+    #[serde(default)]
+    pub parts_sent: u64,
+    /// Parts of long batches received from peers.
+    #[serde(default)]
+    pub parts_received: u64,
+    /// Entries not sent to a peer because they were longer than anything that may be sent.
+    #[serde(default)]
+    pub too_large: u64,
 }
 
 /// Anti-entropy in numbers.
@@ -131,6 +140,9 @@ pub struct SyncStatus {
     pub entries_received: u64,
     /// Entries that sync sent from here.
     pub entries_sent: u64,
+    /// Entries too large for a session, left to replication from here.
+    #[serde(default)]
+    pub entries_handed: u64,
     /// Seconds since the last session that this node began ended well; `None` before the first.
     pub last_s: Option<f64>,
 }
@@ -202,12 +214,16 @@ impl StatusSource {
                 applied: counters.replication_applied.get(),
                 overflowed: counters.replication_overflowed.get(),
                 refused: counters.replication_refused.get(),
+                parts_sent: counters.replication_parts_sent.get(),
+                parts_received: counters.replication_parts_received.get(),
+                too_large: counters.replication_too_large.get(),
             },
             sync: SyncStatus {
                 sessions: counters.sync_sessions.get(),
                 failed: counters.sync_failed.get(),
                 entries_received: counters.sync_entries_received.get(),
                 entries_sent: counters.sync_entries_sent.get(),
+                entries_handed: counters.sync_entries_handed.get(),
                 last_s: None,
             },
             collection: collection(engine),
@@ -222,6 +238,7 @@ impl StatusSource {
                 ("clock_fault_writes".to_owned(), counters.refused_clock.get()),
                 ("future_stamps".to_owned(), counters.refused_future.get()),
                 ("messages".to_owned(), counters.refused_messages.get()),
+                ("oversized_batches".to_owned(), counters.refused_oversized.get()),
                 ("stale_messages".to_owned(), counters.refused_stale.get()),
             ]),
         };

@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rumour::{
-    Cache, ClusterKey, Engine, Environment, MemoryLimit, MemoryStatus, Node, NodeError, Tuning, WallClock,
+    Cache, ClusterKey, Engine, Environment, MemoryLimit, MemoryStatus, Node, NodeError, Status, Tuning,
+    WallClock,
 };
 use rumour_crdt::Stamp;
 use tokio::time::{Instant, sleep, timeout};
@@ -137,8 +138,22 @@ impl Cluster {
 
     /// Entries that sync has sent between running nodes.
     pub fn sync_entries_sent(&self) -> u64 {
+        self.sum(|status| status.sync.entries_sent)
+    }
+
+    /// Entries too large for sync that running nodes left to replication.
+    pub fn entries_handed(&self) -> u64 {
+        self.sum(|status| status.sync.entries_handed)
+    }
+
+    /// Parts of long batches that running nodes received.
+    pub fn parts_received(&self) -> u64 {
+        self.sum(|status| status.replication.parts_received)
+    }
+
+    fn sum(&self, count: impl Fn(&Status) -> u64) -> u64 {
         let engines = self.running().into_iter().filter_map(|node| self.engine(node));
-        engines.map(|engine| engine.status().sync.entries_sent).sum()
+        engines.map(|engine| count(&engine.status())).sum()
     }
 
     /// Starts a node and does not wait until it serves.

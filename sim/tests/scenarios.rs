@@ -34,6 +34,11 @@ fn crash() {
 }
 
 #[test]
+fn large() {
+    assert_passes("large");
+}
+
+#[test]
 fn join() {
     assert_passes("join");
 }
@@ -103,6 +108,7 @@ fn every_scenario_with_nodes_is_guarded() {
     let guarded = [
         "partition",
         "crash",
+        "large",
         "join",
         "leave",
         "rewind",

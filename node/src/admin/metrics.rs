@@ -57,6 +57,13 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         "Own writes that a peer refused for lying in its future",
         replication.refused,
     );
+    counter("replication_parts_sent", "Parts of long batches sent to peers", replication.parts_sent);
+    counter("replication_parts_received", "Parts of long batches from peers", replication.parts_received);
+    counter(
+        "replication_too_large",
+        "Entries not sent to a peer because they exceed what may be sent",
+        replication.too_large,
+    );
     counter("sync_sessions", "Sync sessions begun here that ended well", status.sync.sessions);
     counter("sync_failed", "Sync sessions begun here that broke off", status.sync.failed);
     counter(
@@ -68,6 +75,11 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
     counter("evicted", "Keys evicted to stay within the memory limit", status.memory.evicted);
     counter("recalled", "Evicted keys that peers gave back", status.memory.recalled);
     counter("recalls_failed", "Evicted keys that could not be fetched", status.memory.recalls_failed);
+    counter(
+        "sync_entries_handed",
+        "Entries too large for a sync session, left to replication",
+        status.sync.entries_handed,
+    );
     counter(
         "stubs_dropped",
         "Versions of evicted values forgotten because memory was short",

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rumour_crdt::{Amount, Field, Kind};
 
 use super::{expiry_ms, read, write};
-use crate::engine::{Engine, Ttl, check_name, check_value};
+use crate::engine::{Engine, Ttl, check_name, check_value, element_bytes};
 use crate::error::WriteError;
 
 /// A map of fields: names of at most [`KEY_BYTES_LIMIT`](crate::KEY_BYTES_LIMIT) bytes with values of at most
@@ -56,6 +56,7 @@ impl<'a> Map<'a> {
         check_value(value.len())?;
         write(self.engine, &self.key, Kind::Map, |key| {
             let now_ms = key.now_ms();
+            key.check_room(element_bytes(field, value.len()))?;
             let mut fields = key.map()?;
             let new = fields.fields().is_none_or(|fields| fields.get(field, now_ms).is_none());
             fields.put(field, value, None);
@@ -97,6 +98,7 @@ impl<'a> Map<'a> {
                 present.map_or(Some(0), |text| std::str::from_utf8(&text).ok()?.parse::<i64>().ok());
             let total =
                 present.ok_or(WriteError::NotAnInteger)?.checked_add(by).ok_or(WriteError::Overflow)?;
+            key.check_room(element_bytes(field, 0))?;
             key.map()?.add(field, Amount::Integer(by));
             Ok(total)
         })

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rumour_crdt::{Fields, Kind};
 
 use super::{read, write};
-use crate::engine::{Engine, check_name};
+use crate::engine::{Engine, check_name, element_bytes};
 use crate::error::WriteError;
 
 /// A set of members, each a name of at most [`KEY_BYTES_LIMIT`](crate::KEY_BYTES_LIMIT) bytes.
@@ -48,6 +48,7 @@ impl<'a> SetOf<'a> {
         check_name(member.len())?;
         write(self.engine, &self.key, Kind::Set, |key| {
             let now_ms = key.now_ms();
+            key.check_room(element_bytes(member, 0))?;
             let mut members = key.members()?;
             let new = members.fields().is_none_or(|members| members.get(member, now_ms).is_none());
             // Also when it is there: it must outlive a removal elsewhere.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rumour_crdt::{Amount, Field, FieldName, Fields, Kind, Score};
 
 use super::{read, write};
-use crate::engine::{Engine, check_name};
+use crate::engine::{Engine, check_name, element_bytes};
 use crate::error::WriteError;
 
 /// Members in the order of their scores, then of their names, which have at most
@@ -56,6 +56,7 @@ impl<'a> SortedSet<'a> {
         }
         write(self.engine, &self.key, Kind::SortedSet, |key| {
             let now_ms = key.now_ms();
+            key.check_room(element_bytes(member, 0))?;
             let mut members = key.sorted()?;
             let new = members.fields().is_none_or(|members| members.get(member, now_ms).is_none());
             members.put(member, Score(score), None);
@@ -78,6 +79,7 @@ impl<'a> SortedSet<'a> {
                 return Err(WriteError::NotFinite);
             }
             let now_ms = key.now_ms();
+            key.check_room(element_bytes(member, 0))?;
             let mut members = key.sorted()?;
             members.add(member, Amount::Float(by));
             let score = members.fields().and_then(|members| members.get(member, now_ms));

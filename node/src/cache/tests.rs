@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{ClusterKey, KEY_BYTES_LIMIT, Node, VALUE_BYTES_LIMIT};
+use crate::{ClusterKey, KEY_BYTES_LIMIT, Node, PAYLOAD_BYTES_LIMIT, VALUE_BYTES_LIMIT};
 
 async fn node() -> Node {
     let key = ClusterKey::generate().unwrap();
@@ -116,4 +116,30 @@ async fn ranges_of_a_sorted_set_are_in_order() {
     assert_eq!(names(board.range_by_rank(0..=usize::MAX).await.unwrap()), ["c", "a", "b", "d"]);
     assert_eq!(names(board.range_by_score(f64::NEG_INFINITY..=2.0).await.unwrap()), ["c", "a", "b"]);
     assert_eq!(names(board.range_by_score(2.5..=f64::INFINITY).await.unwrap()), ["d"]);
+}
+
+#[tokio::test]
+async fn a_key_holds_only_so_much_and_what_it_holds_can_be_removed() {
+    let node = node().await;
+    let cache = node.cache();
+    let map = cache.map("k");
+    // One buffer many times: it takes no memory.
+    let value = Bytes::from(vec![b'v'; VALUE_BYTES_LIMIT]);
+    for field in 0..PAYLOAD_BYTES_LIMIT / VALUE_BYTES_LIMIT - 1 {
+        map.put(format!("f{field}"), value.clone()).await.unwrap();
+    }
+    let version = node.engine().version(b"k").unwrap();
+    let refused = map.put("one more", value.clone()).await.unwrap_err();
+    assert!(matches!(refused, WriteError::KeyFull { limit: PAYLOAD_BYTES_LIMIT, .. }), "{refused}");
+    assert_eq!(node.engine().version(b"k").unwrap(), version, "nothing has changed");
+    assert_eq!(map.get("one more").await, Ok(None));
+    // Merging does not ask: another node may have added as much.
+    let full =
+        |key: &mut Writer<'_>| key.map().map(|mut map| map.put(b"from elsewhere", value.clone(), None));
+    node.engine().write(b"k", full).unwrap().unwrap();
+    assert!(matches!(map.add("count", 1).await, Err(WriteError::KeyFull { .. })));
+    assert!(matches!(map.put("small", "v").await, Err(WriteError::KeyFull { .. })));
+    assert_eq!(map.remove("f0").await, Ok(true));
+    assert_eq!(map.remove("f1").await, Ok(true));
+    assert_eq!(map.put("small", "v").await, Ok(true));
 }

@@ -93,3 +93,11 @@ impl<'a, P: Payload> Elements<'a, P> {
         Some(change(fields, origin, delta))
     }
 }
+
+/// Bytes of memory that a new element takes, about: what [`Writer::check_room`](super::Writer::check_room) is to be told.
+#[must_use]
+pub fn element_bytes(name: &[u8], value_bytes: usize) -> usize {
+    /// Its place in the tables, its stamp, and what the allocator adds.
+    const PLACE_BYTES: usize = 128;
+    PLACE_BYTES + name.len() + value_bytes
+}

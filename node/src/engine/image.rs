@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use rumour_crdt::{Field, FieldName, Kind, Score};
 
-use super::{Engine, SetExpiry, Ttl, View, Writer};
+use super::writer::check_payload;
+use super::{Engine, SetExpiry, Ttl, View, Writer, element_bytes};
 use crate::error::WriteError;
 
 /// What a key showed at one moment, with its expiry. It knows of no writes: put under a key it is a new value.
@@ -20,6 +21,19 @@ enum Shown {
     Members(Vec<FieldName>),
     Sorted(Vec<(FieldName, f64)>),
     Map(Vec<(FieldName, Bytes, Option<u64>)>),
+}
+
+impl Shown {
+    /// Bytes of memory that it takes as a key, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Value(value) => element_bytes(b"", value.len()),
+            Self::Members(names) => names.iter().map(|name| element_bytes(name, 0)).sum(),
+            Self::Sorted(scores) => scores.iter().map(|(name, _)| element_bytes(name, 0)).sum(),
+            Self::Map(fields) => fields.iter().map(|(name, value, _)| element_bytes(name, value.len())).sum(),
+        }
+    }
 }
 
 impl Image {
@@ -59,6 +73,7 @@ impl Image {
             key.set(text, self.expiry);
             return Ok(());
         }
+        check_payload(self.shown.bytes())?;
         key.replace();
         match self.shown {
             Shown::Text(_) => {}

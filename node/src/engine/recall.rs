@@ -85,6 +85,7 @@ mod tests {
     use crate::engine::testing::{engine_at, engine_within};
     use crate::engine::{EngineState, SetOptions};
     use crate::error::WriteError;
+    use crate::store::Found;
 
     /// A peer that gives what it has, or does not answer.
     struct Peer {
@@ -108,8 +109,10 @@ mod tests {
 
     /// Brings one engine's state of a key to another one.
     fn send(from: &EngineState, to: &EngineState, key: &[u8]) {
-        for (held, entry) in from.store.entries_at(from.store.position(key)) {
-            to.apply(&held, entry);
+        if let Found::Entries(held) = from.store.entries_at(from.store.position(key), usize::MAX) {
+            held.into_iter().for_each(|(key, entry)| {
+                to.apply(&key, entry);
+            });
         }
     }
 

@@ -7,6 +7,7 @@ use rumour_crdt::{ActorId, DigestKey};
 
 use super::{EngineState, Phase};
 use crate::clock::NodeClock;
+use crate::config::Tuning;
 use crate::conflicts::ConflictLog;
 use crate::env::WallClock;
 use crate::namespace::Namespaces;
@@ -26,15 +27,21 @@ impl WallClock for At {
 
 /// A node without a network. `now_ms` is its wall clock.
 pub(crate) fn engine_at(actor: u64, now_ms: u64) -> Arc<EngineState> {
-    engine_with(actor, now_ms, MemoryLimit::default())
+    engine_of(actor, now_ms, MemoryLimit::default(), Tuning::default().whole_entry_bytes)
 }
 
 /// The same for one that evicts what does not fit in so many bytes.
 pub(crate) fn engine_within(actor: u64, now_ms: u64, bytes: u64) -> Arc<EngineState> {
-    engine_with(actor, now_ms, MemoryLimit { bytes: Some(bytes), policy: EvictionPolicy::AllKeysLru })
+    let limit = MemoryLimit { bytes: Some(bytes), policy: EvictionPolicy::AllKeysLru };
+    engine_of(actor, now_ms, limit, Tuning::default().whole_entry_bytes)
 }
 
-fn engine_with(actor: u64, now_ms: u64, limit: MemoryLimit) -> Arc<EngineState> {
+/// The same for one whose messages carry no entry larger than that.
+pub(crate) fn engine_with(actor: u64, now_ms: u64, whole_entry_bytes: usize) -> Arc<EngineState> {
+    engine_of(actor, now_ms, MemoryLimit::default(), whole_entry_bytes)
+}
+
+fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usize) -> Arc<EngineState> {
     let name: rumour_transport::NodeId = format!("n{actor}").parse().expect("a name");
     let counters = Arc::default();
     let namespaces = Arc::new(Namespaces::new(&[]));
@@ -45,12 +52,13 @@ fn engine_with(actor: u64, now_ms: u64, limit: MemoryLimit) -> Arc<EngineState> 
         node: name.clone(),
         store: Store::new(name.clone(), ActorId::new(actor), DigestKey::new(&[7; 32]), None, limit),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
-        fanout: Fanout::new(10, Arc::clone(&counters)),
+        fanout: Fanout::new(10, whole_entry_bytes, Arc::clone(&counters)),
         counters,
         phase: Phase::default(),
         status: StatusSource::new("test".into()),
         recaller: std::sync::OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
+        awaited: Mutex::default(),
     };
     state.phase.serve();
     Arc::new(state)

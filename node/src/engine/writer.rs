@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rumour_crdt::{Amount, Contents, Data, Entry, ExpiryPolicy, Kind, Lattice, Origin, Stamp};
 
 use super::elements::{Elements, Projection};
-use super::{SetExpiry, View};
+use super::{PAYLOAD_BYTES_LIMIT, SetExpiry, View};
 use crate::clock::NodeClock;
 use crate::error::WriteError;
 use crate::replication::Change;
@@ -186,7 +186,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The members of the set that the key holds or becomes. Ask for them only to put some or to remove some.
+    /// The members of the set that the key holds or becomes. Ask for them only to put some, after
+    /// [`check_room`](Self::check_room), or to remove some.
     ///
     /// # Errors
     /// [`WriteError::WrongType`]; nothing was changed then.
@@ -244,6 +245,16 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether the key has room for elements that take so many more bytes; see [`element_bytes`](crate::element_bytes). To be asked
+    /// before they are put: what merges with other nodes' is bounded by nothing else.
+    ///
+    /// # Errors
+    /// [`WriteError::KeyFull`].
+    pub fn check_room(&self, adding: usize) -> Result<(), WriteError> {
+        let held = self.state.as_ref().map_or(0, Entry::payload_bytes);
+        check_payload(held.saturating_add(adding))
+    }
+
     fn ground(&mut self, kind: Kind) {
         let (clock, epoch) = (self.clock, self.state.as_ref().map(Entry::stamp));
         let contributed =
@@ -265,6 +276,17 @@ impl<'a> Writer<'a> {
     fn mint(&self) -> Stamp {
         self.clock.mint(self.state.as_ref().map(Entry::newest))
     }
+}
+
+/// Fails if a key would take more than keys may.
+///
+/// # Errors
+/// [`WriteError::KeyFull`].
+pub(crate) fn check_payload(bytes: usize) -> Result<(), WriteError> {
+    if bytes > PAYLOAD_BYTES_LIMIT {
+        return Err(WriteError::KeyFull { bytes, limit: PAYLOAD_BYTES_LIMIT });
+    }
+    Ok(())
 }
 
 /// A whole number in the one way that it is written: no sign for a positive one, no leading zero, no space.

@@ -17,6 +17,7 @@ use crate::counters::Counters;
 pub(crate) struct Fanout {
     queues: RwLock<BTreeMap<NodeId, Arc<PeerQueue>>>,
     keys_limit: usize,
+    whole_entry_bytes: usize,
     counters: Arc<Counters>,
 }
 
@@ -27,8 +28,14 @@ pub(crate) struct PeerQueue {
 }
 
 impl Fanout {
-    pub(crate) fn new(keys_limit: usize, counters: Arc<Counters>) -> Self {
-        Self { queues: RwLock::new(BTreeMap::new()), keys_limit, counters }
+    /// `keys_limit` bounds each queue; see [`whole_entry_bytes`](Self::whole_entry_bytes).
+    pub(crate) fn new(keys_limit: usize, whole_entry_bytes: usize, counters: Arc<Counters>) -> Self {
+        Self { queues: RwLock::new(BTreeMap::new()), keys_limit, whole_entry_bytes, counters }
+    }
+
+    /// The largest entry that any message carries whole: a larger one goes to a peer by this queue alone, in parts.
+    pub(crate) fn whole_entry_bytes(&self) -> usize {
+        self.whole_entry_bytes
     }
 
     /// The queue of a peer, made when it is first asked for.
@@ -62,6 +69,18 @@ impl Fanout {
                 Pushed::Overflowed => self.counters.replication_overflowed.add(1),
             }
         }
+    }
+
+    /// Has all of a key sent to a peer that sync found to lack it, but cannot bring it to.
+    pub(crate) fn hand_over(&self, peer: &NodeId, key: &Bytes) {
+        let queue = self.queue(peer);
+        let pushed = queue.outbox.lock().hand_over(key);
+        match pushed {
+            Pushed::Queued => queue.wake.notify_one(),
+            Pushed::Waiting => {}
+            Pushed::Overflowed => self.counters.replication_overflowed.add(1),
+        }
+        self.counters.sync_entries_handed.add(1);
     }
 
     /// Whether some peer may lack the latest change of a key. Does not wait: a queue that is busy may hold it.

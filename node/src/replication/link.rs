@@ -1,15 +1,19 @@
 //! The two ends of a replication channel: batches one way, acknowledgements back.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumour_crdt::{Dot, Entry};
-use rumour_transport::{FrameReceiver, FrameSender, Peer, codec};
-use tokio::time::{Instant, sleep_until, timeout};
+use rumour_transport::codec::{self, CodecError};
+use rumour_transport::{FrameReceiver, FrameSender, NodeId, Peer};
+use tokio::time::{Instant, sleep_until};
 
 use super::change::Change;
 use super::fanout::PeerQueue;
+use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
+use super::patience::Patience;
 use crate::engine::EngineState;
 use crate::message::{Ack, Batch, kind};
 use crate::store::Applied;
@@ -19,8 +23,6 @@ const BATCHES_IN_FLIGHT: usize = 8;
 const BATCH_KEYS_LIMIT: usize = 512;
 /// A batch is closed once it holds this much; one entry may exceed it.
 const BATCH_BYTES_LIMIT: usize = 256 * 1024;
-/// A peer that does not acknowledge for so long is taken for gone; its connection is closed.
-const ACK_TIMEOUT: Duration = Duration::from_secs(15);
 /// A write that a peer refused is offered to it again after so long, or later if its stamp says so.
 const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -31,7 +33,8 @@ pub(crate) async fn send(engine: &EngineState, peer: &Peer) -> Result<(), String
     let queue = engine.fanout.queue(&peer.info().node);
     let (tx, rx) = peer.open_channel().await.map_err(|error| error.to_string())?;
     let link = queue.outbox.lock().connected();
-    let ended = Pump { engine, queue: &queue, link, tx, rx, sent: VecDeque::new() }.run().await;
+    let answers = Answers { engine, queue: &queue, link, rx, patience: Patience::default() };
+    let ended = Pump { tx, answers }.run().await;
     queue.outbox.lock().disconnected(link);
     // A newer link may have found nothing to send while this one held it.
     queue.wake.notify_one();
@@ -40,41 +43,115 @@ pub(crate) async fn send(engine: &EngineState, peer: &Peer) -> Result<(), String
 
 /// One link at work.
 struct Pump<'a> {
+    tx: FrameSender,
+    answers: Answers<'a>,
+}
+
+/// The way back of a link.
+struct Answers<'a> {
     engine: &'a EngineState,
     queue: &'a PeerQueue,
     link: u64,
-    tx: FrameSender,
     rx: FrameReceiver,
-    /// When each batch left that is not acknowledged.
-    sent: VecDeque<Instant>,
+    patience: Patience,
 }
 
 impl Pump<'_> {
     async fn run(mut self) -> Result<(), String> {
+        let Answers { engine, queue, link, .. } = self.answers;
         loop {
-            while let Some(batch) = next_batch(self.engine, self.queue, self.link) {
-                let body = codec::encode(&batch).map_err(|error| error.to_string())?;
-                self.sent.push_back(Instant::now());
-                let sending = timeout(ACK_TIMEOUT, self.tx.send(kind::BATCH, body));
-                sending.await.map_err(|_| STALLED.to_owned())?.map_err(|error| error.to_string())?;
+            // Before its entries are read.
+            let began = Instant::now();
+            if let Some(batch) = next_batch(engine, queue, link) {
+                let cut = cut(engine, batch, TRANSFER_BYTES_LIMIT)?;
+                let _transfer = cut.is_in_parts().then(|| Transfer::begin(engine, began));
+                self.deliver(cut).await?;
+                continue;
             }
-            let overdue = self.sent.front().map(|sent| *sent + ACK_TIMEOUT);
             tokio::select! {
                 biased;
-                received = self.rx.recv() => match received.map_err(|error| error.to_string())? {
-                    Some(frame) => {
-                        acknowledge(self.engine, self.queue, self.link, frame.kind, &frame.body)?;
-                        self.sent.pop_front();
-                    }
-                    None => return Err(STALLED.to_owned()),
-                },
-                () = self.queue.wake.notified() => {}
-                () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
-                    return Err(STALLED.to_owned());
-                }
+                taken = self.answers.take() => taken?,
+                () = queue.wake.notified() => {}
             }
         }
     }
+
+    /// Sends a batch, piece by piece, and takes in meanwhile what the peer answers.
+    async fn deliver(&mut self, mut cut: Cut) -> Result<(), String> {
+        let engine = self.answers.engine;
+        while let Some(piece) = cut.next(|| engine.clock.send_time()) {
+            let (kind, body) = match piece {
+                Piece::Part(body) => {
+                    engine.counters.replication_parts_sent.add(1);
+                    (kind::PART, body)
+                }
+                Piece::Last(body) => (kind::BATCH, body),
+            };
+            self.answers.patience.sent(Instant::now());
+            let mut sending = pin!(self.tx.send(kind, body));
+            loop {
+                tokio::select! {
+                    biased;
+                    taken = self.answers.take() => taken?,
+                    sent = &mut sending => break sent.map_err(|error| error.to_string())?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Answers<'_> {
+    /// Waits for the next answer and takes it in. Fails when the peer is silent for too long.
+    async fn take(&mut self) -> Result<(), String> {
+        let overdue = self.patience.deadline();
+        let received = tokio::select! {
+            biased;
+            received = self.rx.recv() => received.map_err(|error| error.to_string())?,
+            () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => None,
+        };
+        let frame = received.ok_or(STALLED)?;
+        self.patience.answered(Instant::now());
+        if frame.kind == kind::GOT {
+            return Ok(());
+        }
+        acknowledge(self.engine, self.queue, self.link, frame.kind, &frame.body)
+    }
+}
+
+/// A batch that takes a while to send. What it brings may be deleted meanwhile, and its tombstone must stay.
+struct Transfer<'a> {
+    engine: &'a EngineState,
+    began: Instant,
+}
+
+impl<'a> Transfer<'a> {
+    fn begin(engine: &'a EngineState, began: Instant) -> Self {
+        engine.watermarks.lock().transfer_began(began);
+        Self { engine, began }
+    }
+}
+
+impl Drop for Transfer<'_> {
+    fn drop(&mut self) {
+        self.engine.watermarks.lock().transfer_ended(self.began, Instant::now());
+    }
+}
+
+/// Cuts a batch for sending. What can never travel is left out of it, said and counted: it must not keep the rest.
+fn cut(engine: &EngineState, mut batch: Batch, bytes_limit: usize) -> Result<Cut, String> {
+    let piece_bytes = engine.fanout.whole_entry_bytes();
+    let mut cut = Cut::new(&batch, piece_bytes, bytes_limit);
+    if let Err(CodecError::TooLarge { limit }) = cut {
+        let before = batch.entries.len();
+        // But for its last entry a batch is small.
+        batch.entries.retain(|(_, entry)| entry.payload_bytes() <= BATCH_BYTES_LIMIT.min(bytes_limit / 2));
+        let left_out = before - batch.entries.len();
+        engine.counters.replication_too_large.add(left_out as u64);
+        tracing::error!(left_out, limit, "a key holds too much to be sent to a peer: remove some of it");
+        cut = Cut::new(&batch, piece_bytes, bytes_limit);
+    }
+    cut.map_err(|error| error.to_string())
 }
 
 /// Fills the next batch, if something waits and the link has room for it.
@@ -158,27 +235,45 @@ fn keep_refused(engine: &EngineState, queue: &PeerQueue, keys: Vec<(Bytes, Chang
     }
 }
 
-/// Applies a peer's batches until it closes the channel.
+/// Applies the batches of the peer `from` until it closes the channel.
 pub(crate) async fn receive(
     engine: &EngineState,
+    from: &NodeId,
     mut tx: FrameSender,
     mut rx: FrameReceiver,
 ) -> Result<(), String> {
+    let mut joiner = Joiner::default();
     while let Some(frame) = rx.recv().await.map_err(|error| error.to_string())? {
-        if frame.kind != kind::BATCH {
-            engine.counters.refused_messages.add(1);
-            return Err(format!("a frame of kind {} where a batch was due", frame.kind));
-        }
-        let batch: Batch = codec::decode(&frame.body).map_err(|error| {
-            engine.counters.refused_messages.add(1);
-            error.to_string()
-        })?;
-        check_age(engine, &batch)?;
-        let ack = apply(engine, batch);
-        let body = codec::encode(&ack).map_err(|error| error.to_string())?;
-        tx.send(kind::ACK, body).await.map_err(|error| error.to_string())?;
+        let (kind, body) = match frame.kind {
+            kind::PART => {
+                joiner.part(frame.body).map_err(|error| refuse(engine, from, &error))?;
+                engine.counters.replication_parts_received.add(1);
+                (kind::GOT, Bytes::new())
+            }
+            kind::BATCH => {
+                let batch = joiner.last(frame.body).map_err(|error| refuse(engine, from, &error))?;
+                check_age(engine, &batch)?;
+                let ack = apply(engine, batch);
+                (kind::ACK, codec::encode(&ack).map_err(|error| error.to_string())?)
+            }
+            other => {
+                engine.counters.refused_messages.add(1);
+                return Err(format!("a frame of kind {other} where a batch was due"));
+            }
+        };
+        tx.send(kind, body).await.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// Counts what is no batch. Gives the reason for which the link ends.
+fn refuse(engine: &EngineState, from: &NodeId, error: &JoinError) -> String {
+    engine.counters.refused_messages.add(1);
+    if *error == JoinError::TooLong {
+        engine.counters.refused_oversized.add(1);
+    }
+    tracing::warn!(peer = %from, %error, "refused a batch and ended the link");
+    error.to_string()
 }
 
 /// Refuses entries that were sent too long ago. An announcement brings none, and comes without a time from a node that has not
@@ -194,21 +289,60 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
     engine.follow(batch.clock, batch.flushed);
     let mut refused = Vec::new();
     for (key, entry) in batch.entries {
-        let dot = entry.newest().dot();
+        let (dot, whole) = (entry.newest().dot(), !entry.is_delta());
         match engine.apply(&key, entry) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
             Some(Applied::Collected) => {}
-            None => refused.push(dot),
+            None => {
+                refused.push(dot);
+                continue;
+            }
+        }
+        if whole {
+            engine.has_arrived(&key);
         }
     }
     Ack { number: batch.number, clock: engine.clock.send_time(), refused }
 }
 
+/// Links without a network.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Brings a node what another one has queued for it; gives the bytes and the frames that took.
+    pub(crate) fn carry(from: &EngineState, to: &EngineState) -> (usize, usize) {
+        let queue = from.fanout.queue(&to.node);
+        let link = queue.outbox.lock().connected();
+        let (mut bytes, mut frames, mut joiner) = (0, 0, Joiner::default());
+        while let Some(batch) = next_batch(from, &queue, link) {
+            let mut cut = cut(from, batch, TRANSFER_BYTES_LIMIT).expect("it encodes");
+            while let Some(piece) = cut.next(|| from.clock.send_time()) {
+                frames += 1;
+                match piece {
+                    Piece::Part(body) => {
+                        bytes += body.len();
+                        joiner.part(body).expect("there is room");
+                    }
+                    Piece::Last(body) => {
+                        bytes += body.len();
+                        let ack = apply(to, joiner.last(body).expect("own bytes"));
+                        let ack = codec::encode(&ack).expect("it fits");
+                        acknowledge(from, &queue, link, kind::ACK, &ack).expect("in order");
+                    }
+                }
+            }
+        }
+        (bytes, frames)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::testing::carry;
     use super::*;
-    use crate::engine::Engine;
-    use crate::engine::testing::engine_at;
+    use crate::engine::testing::{engine_at, engine_with};
+    use crate::engine::{Engine, SetOptions};
 
     /// A set as one peer has it and another one contributes to it.
     const MEMBERS: u32 = 100_000;
@@ -222,20 +356,6 @@ mod tests {
             }
         });
         added.expect("the node serves");
-    }
-
-    /// The frames that bring a peer what waits for it, and their bytes.
-    fn send(from: &EngineState, to: &EngineState) -> usize {
-        let queue = from.fanout.queue(&"peer".parse().expect("a name"));
-        let mut sent = 0;
-        while let Some(batch) = next_batch(from, &queue, 0) {
-            let body = codec::encode(&batch).expect("it fits");
-            sent += body.len();
-            let ack = apply(to, codec::decode(&body).expect("own bytes"));
-            let ack = codec::encode(&ack).expect("it fits");
-            acknowledge(from, &queue, 0, kind::ACK, &ack).expect("in order");
-        }
-        sent
     }
 
     #[test]
@@ -254,14 +374,15 @@ mod tests {
     #[test]
     fn adding_a_member_to_a_large_set_sends_that_member_alone() {
         let (a, b) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000));
-        a.fanout.queue(&"peer".parse().expect("a name"));
+        a.fanout.queue(&b.node);
         let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
         add(&here, 0..MEMBERS);
-        let whole = send(&a, &b);
+        let (whole, frames) = carry(&a, &b);
+        assert_eq!(frames, whole.div_ceil(256 * 1024), "none is longer than it should be");
         assert!(whole > 1_000_000, "{whole}");
         add(&there, MEMBERS..MEMBERS + 10);
         add(&here, MEMBERS + 10..MEMBERS + 11);
-        let delta = send(&a, &b);
+        let (delta, _) = carry(&a, &b);
         println!("{MEMBERS} members: {whole} bytes, one more: {delta} bytes");
         assert!(delta < DELTA_BYTES_MAX, "{delta} bytes for one member");
         let members = |engine: &Engine| {
@@ -271,5 +392,26 @@ mod tests {
         };
         assert_eq!(members(&here), Some(MEMBERS as usize + 1));
         assert_eq!(members(&there), Some(MEMBERS as usize + 11));
+    }
+    #[test]
+    fn what_is_too_long_to_travel_is_counted_and_keeps_nothing_else() {
+        let (a, b) = (engine_with(1, 1_000_000, 100), engine_at(2, 1_000_000));
+        let (here, queue) = (Engine::new(a.clone()), a.fanout.queue(&b.node));
+        for (key, bytes) in [("small", 10), ("large", 5_000), ("another", 10)] {
+            here.set(key.as_bytes(), vec![b'v'; bytes].into(), SetOptions::default()).expect("serves");
+        }
+        let batch = next_batch(&a, &queue, 0).expect("three keys wait");
+        assert_eq!(batch.entries.len(), 3);
+        let mut cut = cut(&a, batch, 1_000).expect("the rest encodes");
+        assert_eq!(a.counters.replication_too_large.get(), 1);
+        let mut joiner = Joiner::default();
+        let arrived = loop {
+            match cut.next(|| a.clock.send_time()).expect("it has an end") {
+                Piece::Part(body) => joiner.part(body).expect("there is room"),
+                Piece::Last(body) => break joiner.last(body).expect("own bytes"),
+            }
+        };
+        let keys: Vec<_> = arrived.entries.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["small", "another"]);
     }
 }

@@ -119,6 +119,15 @@ impl Outbox {
         }
     }
 
+    /// Has all of a key sent, as sync cannot. Not again while all of it is on its way: what changes here meanwhile waits behind it.
+    pub(crate) fn hand_over(&mut self, key: &Bytes) -> Pushed {
+        let whole = |(sent, change): &(Bytes, Change)| sent == key && *change == Change::Whole;
+        if self.in_flight.iter().any(|flight| flight.keys.iter().any(whole)) {
+            return Pushed::Waiting;
+        }
+        self.push(key, &Change::Whole)
+    }
+
     /// Whether the peer may lack the latest change of the key: it waits, is under way, was refused, or may have been left to sync.
     pub(crate) fn is_queued(&self, key: &[u8]) -> bool {
         self.overflowed
@@ -410,6 +419,18 @@ mod tests {
         assert_eq!(outbox.acknowledge(0, second), None);
         assert_eq!(outbox.acknowledge(0, first), Some(vec![whole("a")]));
         assert_eq!(outbox.acknowledge(0, second), Some(vec![whole("b")]));
+    }
+
+    #[test]
+    fn what_sync_hands_over_is_not_sent_again_while_all_of_it_is_on_its_way() {
+        let mut outbox = Outbox::new(10);
+        assert_eq!(outbox.hand_over(&key("a")), Pushed::Queued);
+        assert_eq!(outbox.hand_over(&key("a")), Pushed::Waiting);
+        let (batch, _) = drain(&mut outbox);
+        assert_eq!(outbox.hand_over(&key("a")), Pushed::Waiting, "it is on its way");
+        assert_eq!(outbox.len(), 1);
+        outbox.acknowledge(0, batch);
+        assert_eq!(outbox.hand_over(&key("a")), Pushed::Queued, "the peer has it and still differs");
     }
 
     #[test]

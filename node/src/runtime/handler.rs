@@ -94,7 +94,7 @@ impl Handler for Inbox {
         if let Some(runtime) = self.runtime() {
             let engine = runtime.engine.clone();
             runtime.spawn(async move {
-                if let Err(error) = replication::receive(&engine, tx, rx).await {
+                if let Err(error) = replication::receive(&engine, &from.node, tx, rx).await {
                     tracing::debug!(peer = %from.node, error, "replication from a peer ended");
                 }
             });
@@ -151,7 +151,7 @@ impl Runtime {
             kind::SYNC => {
                 let request: SyncRequest = decode(body)?;
                 self.timer("sync-step");
-                let peer = ActorId::new(from.incarnation);
+                let peer = (&from.node, ActorId::new(from.incarnation));
                 encode(&respond(&self.engine, peer, request, Instant::now()).map_err(nonsense)?)
             }
             kind::RECALL => {

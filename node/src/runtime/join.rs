@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rumour_transport::NodeId;
 use tokio::time::{Instant, sleep};
 
 use super::sync::Care;
@@ -17,6 +18,9 @@ const SEED_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a join looks at where it stands when nothing wakes it.
 const JOIN_TICK: Duration = Duration::from_millis(50);
 
+/// How long a join waits for the next part of what is too large for a sync session.
+const LARGE_PATIENCE: Duration = Duration::from_secs(3);
+
 impl Runtime {
     pub(super) async fn join_task(self: Arc<Self>) {
         loop {
@@ -30,7 +34,7 @@ impl Runtime {
             if clocks_heard {
                 self.settle_clock();
                 let filled = match self.serving_peer() {
-                    Some(peer) => self.sync_with(&peer, Care::Everything).await,
+                    Some(peer) => self.fill_from(&peer).await,
                     // If everybody within reach is as new as this node, there is nothing to be filled with; if the
                     // connection to a peer that serves has broken, it will be dialed again.
                     None => self.nobody_serves(),
@@ -58,6 +62,24 @@ impl Runtime {
         });
         tracing::info!(node = %self.me.node, addr = %self.me.addr, "serving");
         self.emit(Event::Serving);
+    }
+
+    /// Brings this node all that a peer has; gives whether it did.
+    async fn fill_from(&self, peer: &NodeId) -> bool {
+        let (engine, parts) = (&self.engine, &self.engine.counters.replication_parts_received);
+        engine.awaited.lock().clear();
+        let mut filled = self.sync_with(peer, Care::Everything).await;
+        let (mut arrived, mut since) = (parts.get(), Instant::now());
+        while filled && !engine.awaited.lock().is_empty() {
+            if parts.get() != arrived {
+                (arrived, since) = (parts.get(), Instant::now());
+            }
+            // The connection broke, or the peer's queue was full: the next session asks again.
+            filled = since.elapsed() < LARGE_PATIENCE;
+            sleep(JOIN_TICK).await;
+        }
+        engine.awaited.lock().clear();
+        filled
     }
 
     /// Judges this node's clock by those that were heard, and follows them: what comes later lies above all of them but those

@@ -154,12 +154,17 @@ fn engine(
             config.memory,
         ),
         clock: NodeClock::new(environment.wall.clone(), ActorId::new(incarnation), max_skew_ms),
-        fanout: Fanout::new(config.tuning.outbox_keys_limit, counters.clone()),
+        fanout: Fanout::new(
+            config.tuning.outbox_keys_limit,
+            config.tuning.whole_entry_bytes,
+            counters.clone(),
+        ),
         counters,
         phase: Phase::default(),
         status: StatusSource::new(config.cluster.to_string()),
         recaller: OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
+        awaited: Mutex::default(),
     });
     let weak = Arc::downgrade(&engine);
     engine.store.spare(move |key| weak.upgrade().is_some_and(|engine| engine.fanout.is_queued(key)));

@@ -17,6 +17,7 @@ use super::Runtime;
 use crate::engine::{EngineState, Recalled, Recaller};
 use crate::message::{RecallReply, RecallRequest, kind};
 use crate::replication::Change;
+use crate::store::Found;
 
 /// Keys asked for in one request at most.
 const KEYS_LIMIT: usize = 1024;
@@ -181,23 +182,27 @@ pub(super) fn give(engine: &EngineState, peer: &NodeId, request: &RecallRequest)
         RecallReply { clock: engine.clock.send_time(), entries: Vec::new(), coming: Vec::new(), answered: 0 };
     engine.follow(request.clock, Stamp::ZERO);
     let mut bytes = 0;
+    let whole_bytes = engine.fanout.whole_entry_bytes().min(REPLY_BYTES_LIMIT);
     for key in request.keys.iter().take(KEYS_LIMIT) {
         if bytes >= REPLY_BYTES_LIMIT {
             break;
         }
         reply.answered += 1;
-        let held = engine.store.entries_at(engine.store.position(key));
-        let Some((key, entry)) = held.into_iter().find(|(held, _)| held == key) else { continue };
-        let size = key.len() + entry.payload_bytes();
-        if size > REPLY_BYTES_LIMIT {
-            let queue = engine.fanout.queue(peer);
-            // Should the queue be full, the peer waits in vain and asks another one.
-            queue.outbox.lock().push(&key, &Change::Whole);
-            queue.wake.notify_one();
-            reply.coming.push(key);
-        } else {
-            bytes += size;
-            reply.entries.push((key, entry));
+        match engine.store.entries_at(engine.store.position(key), whole_bytes) {
+            Found::Entries(held) => {
+                for (key, entry) in held.into_iter().filter(|(held, _)| held == key) {
+                    bytes += key.len() + entry.payload_bytes();
+                    reply.entries.push((key, entry));
+                }
+            }
+            Found::TooLarge(held) if held.contains(key) => {
+                let queue = engine.fanout.queue(peer);
+                // Should the queue be full, the peer waits in vain and asks another one.
+                queue.outbox.lock().push(key, &Change::Whole);
+                queue.wake.notify_one();
+                reply.coming.push(key.clone());
+            }
+            Found::TooLarge(_) => {}
         }
     }
     reply

@@ -73,6 +73,8 @@ impl Runtime {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         let mut stalls = Instant::now() + DRAIN_STALL;
         let mut least = usize::MAX;
+        let parts = &self.engine.counters.replication_parts_sent;
+        let mut sent = parts.get();
         loop {
             let peers = self.transport().map(Transport::peers).unwrap_or_default();
             let peers: Vec<NodeId> = peers.iter().map(|peer| peer.node().clone()).collect();
@@ -84,8 +86,8 @@ impl Runtime {
             } else {
                 peers.iter().map(lacks).max().unwrap_or(0)
             };
-            if fanout.queued() < least {
-                least = fanout.queued();
+            if fanout.queued() < least || parts.get() > sent {
+                (least, sent) = (least.min(fanout.queued()), parts.get());
                 stalls = Instant::now() + DRAIN_STALL;
             }
             if most == 0 || Instant::now() >= deadline.min(stalls) {

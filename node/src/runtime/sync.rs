@@ -120,7 +120,7 @@ impl Runtime {
 
     async fn session(&self, link: &Peer, care: Care) -> Result<Report, String> {
         let salt = self.rng.lock().random();
-        let peer = ActorId::new(link.info().incarnation);
+        let peer = (link.info().node.clone(), ActorId::new(link.info().incarnation));
         let mut session = Session::new(peer, salt, care == Care::Settled);
         let mut request: SyncRequest = session.start(&self.engine, Instant::now());
         loop {

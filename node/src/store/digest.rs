@@ -1,9 +1,10 @@
 //! What anti-entropy reads from the store: sums of slot cells, listings of versions, entries by hash.
 
 use bytes::Bytes;
-use rumour_crdt::{Cell, Entry};
+use rumour_crdt::{Cell, Entry, Stamp};
 use serde::{Deserialize, Serialize};
 
+use super::actors::Actors;
 use super::record::Record;
 use super::shard::Slot;
 use super::{SLOTS_PER_SHARD, Store};
@@ -26,6 +27,15 @@ pub(crate) struct Position {
 pub(crate) struct VersionItem {
     pub(crate) at: Position,
     pub(crate) version: u64,
+}
+
+/// What there is of a key that a listing names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Found {
+    /// Its entries with their keys.
+    Entries(Vec<(Bytes, Entry)>),
+    /// More than was asked for, under these keys.
+    TooLarge(Vec<Bytes>),
 }
 
 impl Store {
@@ -75,13 +85,32 @@ impl Store {
         Position { slot: slot as u16, hash }
     }
 
-    /// The entries that a listing names: none if it was evicted here, more than one only if two keys share a hash.
-    pub(crate) fn entries_at(&self, at: Position) -> Vec<(Bytes, Entry)> {
+    /// The entries that a listing names, if they take no more than this many bytes: none if it was evicted here, more than one
+    /// only if two keys share a hash.
+    pub(crate) fn entries_at(&self, at: Position, bytes_limit: usize) -> Found {
+        self.look_at(at, |records, actors| {
+            if records.iter().map(|record| record.heap_bytes()).sum::<usize>() > bytes_limit {
+                let key = |record: &&Record| Bytes::copy_from_slice(record.key());
+                return Found::TooLarge(records.iter().map(key).collect());
+            }
+            let entry =
+                |record: &&Record| (Bytes::copy_from_slice(record.key()), record.read(actors, Entry::clone));
+            Found::Entries(records.iter().map(entry).collect())
+        })
+    }
+
+    /// The newest stamp of each entry that a listing names.
+    pub(crate) fn newest_at(&self, at: Position) -> Vec<Stamp> {
+        self.look_at(at, |records, actors| {
+            records.iter().map(|record| record.read(actors, Entry::newest)).collect()
+        })
+    }
+
+    fn look_at<R>(&self, at: Position, look: impl FnOnce(&[&Record], &Actors) -> R) -> R {
         let shard = self.shard(usize::from(at.slot));
         let slot = shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD);
-        let entry = |record: &Record| record.read(shard.actors(), Entry::clone);
-        let found = slot.find_hash(&self.digest_key, at.hash);
-        found.map(|record| (Bytes::copy_from_slice(record.key()), entry(record))).collect()
+        let records: Vec<&Record> = slot.find_hash(&self.digest_key, at.hash).collect();
+        look(&records, shard.actors())
     }
 
     /// Hash and version of everything, evicted entries included, in order.

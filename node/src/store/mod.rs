@@ -26,7 +26,7 @@ use rumour_transport::NodeId;
 use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
 use access::Usage;
-pub(crate) use digest::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+pub(crate) use digest::{Found, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 use eviction::Memory;
 pub(crate) use expiry::ExpiryCursor;
 pub use memory::{EvictionPolicy, MemoryLimit, UnknownPolicy};

@@ -2,6 +2,9 @@
 //!
 //! [`Session`] is the side that began it, [`respond`] the other one, which keeps no state between steps: a session that
 //! breaks off leaves nothing behind, and what was merged until then stays merged. `SyncRequest` lists the steps.
+//!
+//! What is too large for a message does not travel here: whoever would give it hands its key to the replication queue for the
+//! peer, which sends it in parts, and the session proves to neither side's watermarks that it was seen.
 
 mod collect;
 mod respond;
@@ -12,10 +15,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rumour_crdt::{Entry, Hlc};
+use rumour_transport::NodeId;
 
 use crate::engine::EngineState;
 use crate::message::GoneItem;
-use crate::store::{Applied, Position};
+use crate::store::{Applied, Found, Position};
 
 pub(crate) use collect::Forced;
 pub(crate) use respond::respond;
@@ -26,27 +30,46 @@ pub(crate) use watermarks::Watermarks;
 const VERSIONS_LIMIT: usize = 8192;
 /// Keys whose entries are wanted in one message at most.
 const WANT_LIMIT: usize = 8192;
-/// A message is closed once its entries hold this much; one entry may exceed it.
+/// A message is closed once its entries hold this much; one entry may exceed it, but not what a message may carry.
 const ENTRIES_BYTES_LIMIT: usize = 1024 * 1024;
 /// Entries younger than this are left to replication, which is bringing them already.
 pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const STALE: &str = "was sent too long ago";
 
-/// Collects the entries at these positions until the message is full.
-/// Returns them with the number of positions that were answered.
-fn collect(engine: &EngineState, positions: &[Position]) -> (Vec<(Bytes, Entry)>, usize) {
-    let mut entries = Vec::new();
+/// What a message brings of the entries at some positions.
+#[derive(Default)]
+struct Collected {
+    entries: Vec<(Bytes, Entry)>,
+    /// How many of the positions, from the first on, that answers.
+    answered: usize,
+    /// Those of them whose entries are too large for a message.
+    handed: Vec<Position>,
+}
+
+/// Collects the entries at these positions until the message is full. What is too large for any message is handed to the
+/// peer's replication queue.
+fn collect(engine: &EngineState, peer: &NodeId, positions: &[Position]) -> Collected {
+    let mut collected = Collected::default();
     let mut bytes = 0;
-    for (answered, at) in positions.iter().enumerate() {
+    for at in positions {
         if bytes >= ENTRIES_BYTES_LIMIT {
-            return (entries, answered);
+            break;
         }
-        for (key, entry) in engine.store.entries_at(*at) {
-            bytes += key.len() + entry.payload_bytes() + 64;
-            entries.push((key, entry));
+        match engine.store.entries_at(*at, engine.fanout.whole_entry_bytes()) {
+            Found::Entries(found) => {
+                let size = |(key, entry): &(Bytes, Entry)| key.len() + entry.payload_bytes() + 64;
+                bytes += found.iter().map(size).sum::<usize>();
+                collected.entries.extend(found);
+            }
+            Found::TooLarge(keys) => {
+                keys.iter().for_each(|key| engine.fanout.hand_over(peer, key));
+                collected.handed.push(*at);
+            }
         }
+        collected.answered += 1;
     }
-    (entries, positions.len())
+    engine.counters.sync_entries_sent.add(collected.entries.len() as u64);
+    collected
 }
 
 /// What became of entries that came by sync.

@@ -1,18 +1,19 @@
 //! The side of a sync session that answers.
 
 use rumour_crdt::{ActorId, Hlc, Stamp};
+use rumour_transport::NodeId;
 use tokio::time::Instant;
 
-use super::{STALE, Taken, VERSIONS_LIMIT, WANT_LIMIT, collect, merge};
+use super::{Collected, STALE, Taken, VERSIONS_LIMIT, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{SyncReply, SyncRequest};
 use crate::slot::SLOTS;
 use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
-/// Answers one step of the owner `from`, or says what is wrong with it. A request that makes no sense changes nothing.
+/// Answers one step of the owner `peer`, or says what is wrong with it. A request that makes no sense changes nothing.
 pub(crate) fn respond(
     engine: &EngineState,
-    from: ActorId,
+    (node, from): (&NodeId, ActorId),
     request: SyncRequest,
     now: Instant,
 ) -> Result<SyncReply, &'static str> {
@@ -70,10 +71,9 @@ pub(crate) fn respond(
             engine.remove_gone(&gone);
             let Taken { refused, gone, .. } = merge(engine, entries);
             let clock = engine.clock.send_time();
-            let (entries, answered) = collect(engine, &want);
-            engine.counters.sync_entries_sent.add(entries.len() as u64);
+            let Collected { entries, answered, handed } = collect(engine, node, &want);
             let answered = answered as u32;
-            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone })
+            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed })
         }
         SyncRequest::Done { until, owners, gone } => {
             engine.remove_gone(&gone);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use rumour_crdt::{ActorId, Hlc, Stamp};
+use rumour_transport::NodeId;
 use tokio::time::Instant;
 
-use super::{SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
+use super::{Collected, SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{GoneItem, OwnerTable, SyncReply, SyncRequest};
 use crate::slot::SLOTS;
@@ -19,6 +20,7 @@ const SLOTS_LIMIT: usize = 1024;
 /// [`start`](Self::start) gives the first request; each reply goes to [`reply`](Self::reply), which gives the next request
 /// or the end. Dropping a session midway is safe.
 pub(crate) struct Session {
+    node: NodeId,
     peer: ActorId,
     salt: u64,
     skip_young: bool,
@@ -54,6 +56,12 @@ impl Side {
         self.until = self.until.min(before);
         self.held.iter_mut().for_each(|(_, held)| *held = (*held).min(before));
     }
+
+    /// An entry is left to replication. Its oldest part may be of any time, and a watermark is not worth looking for it: that the
+    /// other end has seen anything shows in the next session.
+    fn hand_over(&mut self) {
+        self.leave_out(Hlc::ZERO);
+    }
 }
 
 /// A listing under way: the slots it was asked for, and from where on.
@@ -80,6 +88,8 @@ pub(crate) struct Report {
     pub(crate) received: u64,
     /// Entries that were sent.
     pub(crate) sent: u64,
+    /// Keys that were left to replication, in either direction: they are too large for a message.
+    pub(crate) handed: u64,
     /// Requests made.
     pub(crate) round_trips: u64,
 }
@@ -93,10 +103,11 @@ pub(crate) enum Step {
 }
 
 impl Session {
-    /// `peer` is the incarnation at the other end. `salt` should differ from session to session, so that fingerprints that collide
+    /// `peer` is the node at the other end and its incarnation. `salt` should differ from session to session, so that fingerprints that collide
     /// once do not do so again. `skip_young` leaves entries that replication is bringing already to it.
-    pub(crate) fn new(peer: ActorId, salt: u64, skip_young: bool) -> Self {
+    pub(crate) fn new((node, peer): (NodeId, ActorId), salt: u64, skip_young: bool) -> Self {
         Self {
+            node,
             peer,
             salt,
             skip_young,
@@ -163,7 +174,7 @@ impl Session {
                 self.compare_versions(engine, &items, next)?;
                 Some(self.next_request(engine))
             }
-            (Expects::Exchange, SyncReply::Exchange { clock, entries, answered, refused, gone }) => {
+            (Expects::Exchange, SyncReply::Exchange { clock, entries, answered, refused, gone, handed }) => {
                 let answered = answered as usize;
                 // A reply that answers nothing of what was asked would keep the session going for ever.
                 if answered > self.asked || (answered == 0 && self.asked > 0) {
@@ -172,7 +183,8 @@ impl Session {
                 if engine.is_stale(clock) {
                     return Err(STALE);
                 }
-                let given: BTreeSet<_> = entries.iter().map(|(key, _)| engine.store.position(key)).collect();
+                let given = entries.iter().map(|(key, _)| engine.store.position(key));
+                let given: BTreeSet<_> = given.chain(handed.iter().copied()).collect();
                 engine.follow(clock, Stamp::ZERO);
                 engine.remove_gone(&gone);
                 if let Some(refused) = refused {
@@ -182,9 +194,14 @@ impl Session {
                 if let Some(refused) = refused {
                     self.theirs.leave_out(refused);
                 }
+                if !handed.is_empty() {
+                    self.theirs.hand_over();
+                    self.report.handed += handed.len() as u64;
+                    engine.await_arrival(handed);
+                }
                 self.report.received += changed;
                 for item in self.want.drain(..answered).filter(|item| !given.contains(&item.at)) {
-                    // What the peer lists and does not give it has evicted. A node that fills itself leaves it at that: the
+                    // What the peer lists and neither gives nor hands to replication it has evicted. A node that fills itself leaves it at that: the
                     // next peer may still have the value.
                     if self.skip_young {
                         engine.store.adopt(item.at, item.version);
@@ -260,12 +277,12 @@ impl Session {
                 if let Some(theirs) = same {
                     self.want.push_back(theirs);
                 }
-                let entries = engine.store.entries_at(mine.at);
-                if entries.is_empty() {
+                let newest = engine.store.newest_at(mine.at);
+                if newest.is_empty() {
                     // It was evicted here: there is nothing to give.
                     continue;
                 }
-                let young = lowest_if_young(&entries, settled_before_ms).filter(|_| self.skip_young);
+                let young = lowest_if_young(&newest, settled_before_ms).filter(|_| self.skip_young);
                 match young {
                     Some(stamp) => self.mine.leave_out(stamp),
                     None => self.give.push_back(mine.at),
@@ -286,10 +303,14 @@ impl Session {
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
             let clock = engine.clock.send_time();
-            let (entries, answered) = collect(engine, self.give.make_contiguous());
+            let Collected { entries, answered, handed } =
+                collect(engine, &self.node, self.give.make_contiguous());
             self.give.drain(..answered);
             self.report.sent += entries.len() as u64;
-            engine.counters.sync_entries_sent.add(entries.len() as u64);
+            if !handed.is_empty() {
+                self.mine.hand_over();
+                self.report.handed += handed.len() as u64;
+            }
             return SyncRequest::Exchange { clock, entries, want, gone: std::mem::take(&mut self.gone) };
         }
         let listing = self.listing.take().or_else(|| {
@@ -306,9 +327,8 @@ impl Session {
     }
 }
 
-/// The lowest stamp of entries that were all written after `settled_before_ms`; none if one is older, or none is left.
-fn lowest_if_young(entries: &[(bytes::Bytes, rumour_crdt::Entry)], settled_before_ms: u64) -> Option<Hlc> {
-    let lowest = entries.iter().map(|(_, entry)| entry.newest().time).min()?;
-    let newer = |(_, entry): &(_, rumour_crdt::Entry)| entry.newest().time.millis() > settled_before_ms;
-    entries.iter().all(newer).then_some(lowest)
+/// The lowest of the newest stamps of some entries if all of them were written after `settled_before_ms`.
+fn lowest_if_young(newest: &[Stamp], settled_before_ms: u64) -> Option<Hlc> {
+    let lowest = newest.iter().map(|stamp| stamp.time).min()?;
+    (lowest.millis() > settled_before_ms).then_some(lowest)
 }

@@ -5,15 +5,16 @@ use rumour_crdt::ActorId;
 use tokio::time::Instant;
 
 use super::*;
-use crate::engine::testing::engine_at;
+use crate::engine::testing::{engine_at, engine_with};
 use crate::engine::{Engine, EngineState, SetOptions};
 use crate::message::{OwnerTable, SyncReply, SyncRequest};
+use crate::replication::testing::carry;
 
 const WRITTEN_MS: u64 = 1_000_000;
 
 /// Moves everything to a node whose clock stands later, so that no entry is young any more.
 fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
-    let to = engine_at(actor, WRITTEN_MS + 60_000);
+    let to = engine_with(actor, WRITTEN_MS + 60_000, from.fanout.whole_entry_bytes());
     for (key, entry) in from.export() {
         to.apply(&key, entry).expect("not in the future");
     }
@@ -33,13 +34,13 @@ fn run_to(a: &EngineState, b: &EngineState, skip_young: bool) -> Report {
 fn run_with(a: &EngineState, b: &EngineState, skip_young: bool) -> (Report, usize) {
     let actor = |node: &EngineState| node.clock.mint(None).actor;
     let now = Instant::now();
-    let mut session = Session::new(actor(b), 99, skip_young);
+    let mut session = Session::new((b.node.clone(), actor(b)), 99, skip_young);
     let mut request = session.start(a, now);
     let mut bytes = 0;
     for _ in 0..10_000 {
         let wire = rumour_transport::codec::encode(&request).expect("encodes");
         let arrived: SyncRequest = rumour_transport::codec::decode(&wire).expect("decodes");
-        let reply = respond(b, actor(a), arrived, now).expect("makes sense");
+        let reply = respond(b, (&a.node, actor(a)), arrived, now).expect("makes sense");
         let back = rumour_transport::codec::encode(&reply).expect("encodes");
         bytes += wire.len() + back.len();
         let reply: SyncReply = rumour_transport::codec::decode(&back).expect("decodes");
@@ -125,6 +126,7 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
     let a = engine_at(1, WRITTEN_MS);
     set(&a, "k", "v");
     let before = a.export();
+    let node: NodeId = "n2".parse().expect("a name");
     let hostile = [
         SyncRequest::Slots { salt: 0, groups: vec![0, 1], fingerprints: vec![0; 3] },
         SyncRequest::Slots { salt: 0, groups: vec![255], fingerprints: vec![0; 128] },
@@ -137,10 +139,10 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         },
     ];
     for request in hostile {
-        let answer = respond(&a, ActorId::new(2), request.clone(), Instant::now());
+        let answer = respond(&a, (&node, ActorId::new(2)), request.clone(), Instant::now());
         assert!(answer.is_err(), "{request:?}");
     }
-    let mut session = Session::new(ActorId::new(2), 1, true);
+    let mut session = Session::new((node, ActorId::new(2)), 1, true);
     session.start(&a, Instant::now());
     let unasked = SyncReply::Slots { differing: vec![1] };
     assert!(session.reply(&a, unasked, Instant::now()).is_err(), "out of turn");
@@ -318,7 +320,7 @@ fn entries_that_were_sent_too_long_ago_are_turned_away() {
     set(&a, "k", "v");
     let exchange =
         SyncRequest::Exchange { clock: a.clock.send_time(), entries: a.export(), want: vec![], gone: vec![] };
-    assert!(respond(&b, ActorId::new(1), exchange, Instant::now()).is_err());
+    assert!(respond(&b, (&a.node, ActorId::new(1)), exchange, Instant::now()).is_err());
     assert!(b.export().is_empty());
     assert_eq!(b.counters.refused_stale.get(), 1);
 }
@@ -339,4 +341,108 @@ fn what_is_left_out_does_not_count_as_seen_of_those_it_came_from_either() {
     assert!(!c.watermarks.lock().is_collected(&written));
     run_to(&b, &c, false);
     assert!(c.watermarks.lock().is_collected(&written));
+}
+
+/// Entries larger than this do not fit a message here.
+const LARGE: usize = 2_000;
+
+fn small_messages(actor: u64) -> Arc<EngineState> {
+    engine_with(actor, WRITTEN_MS, LARGE)
+}
+
+fn add(node: &Arc<EngineState>, key: &str, members: std::ops::Range<u32>) {
+    let added = Engine::new(node.clone()).write(key.as_bytes(), |key| {
+        let mut set = key.members().expect("it is a set or nothing");
+        members.for_each(|member| set.put(format!("member {member}").as_bytes(), (), None));
+    });
+    added.expect("serves");
+}
+
+#[test]
+fn what_is_too_large_for_a_message_comes_by_replication_whoever_began() {
+    for begun_by_holder in [true, false] {
+        let a = small_messages(1);
+        add(&a, "large", 0..300);
+        set(&a, "small", "v");
+        let (a, b) = (later(&a, 3), engine_with(2, WRITTEN_MS + 60_000, LARGE));
+        let (from, to) = if begun_by_holder { (&a, &b) } else { (&b, &a) };
+        for turn in 0..2 {
+            // The second session finds it queued, or on its way.
+            let report = run_to(from, to, true);
+            assert_eq!((report.handed, report.sent + report.received), (1, u64::from(turn == 0)));
+            assert_eq!(a.fanout.queued_for(&b.node), 1);
+        }
+        assert!(Engine::new(b.clone()).exists(b"small") && !Engine::new(b.clone()).exists(b"large"));
+        let b_again = engine_with(4, WRITTEN_MS + 60_000, LARGE);
+        run_to(&b_again, &b, false);
+        for node in [&b, &b_again] {
+            let (_, frames) = match node.node == b.node {
+                true => carry(&a, node),
+                false => {
+                    run_to(node, &a, false);
+                    carry(&a, node)
+                }
+            };
+            assert!(frames > 2, "{frames}");
+            assert_eq!(a.store.root_cell(), node.store.root_cell());
+            assert_eq!(run_to(from, to, true).round_trips, 1);
+        }
+    }
+}
+
+#[test]
+fn what_is_left_to_replication_does_not_count_as_seen_until_a_session_finds_it() {
+    for begun_by_holder in [true, false] {
+        let (a, b) = (small_messages(1), small_messages(2));
+        add(&a, "large", 0..300);
+        let large = entry(&a, "large");
+        let (from, to) = if begun_by_holder { (&a, &b) } else { (&b, &a) };
+        let has_seen = || {
+            b.watermarks.lock().collecting(Hlc::MAX);
+            b.watermarks.lock().is_collected(&large)
+        };
+        assert_eq!(run_to(from, to, false).handed, 1);
+        assert!(!has_seen(), "begun by {}", from.node);
+        carry(&a, &b);
+        // Not turned away: it is there.
+        assert_eq!(run_to(from, to, false).round_trips, 1);
+        assert!(has_seen());
+    }
+}
+
+#[test]
+fn a_large_entry_that_differs_goes_both_ways_and_ends_equal() {
+    let a = small_messages(1);
+    add(&a, "large", 0..300);
+    let b = later(&a, 2);
+    add(&a, "large", 300..400);
+    add(&b, "large", 400..500);
+    let (a, b) = (later(&a, 3), later(&b, 4));
+    let report = run_to(&a, &b, true);
+    assert_eq!((report.handed, report.sent, report.received), (2, 0, 0));
+    carry(&a, &b);
+    carry(&b, &a);
+    assert_eq!(a.store.root_cell(), b.store.root_cell());
+    assert_eq!(entry(&a, "large").members().map(rumour_crdt::Fields::len), Some(500));
+    assert_eq!(run_to(&b, &a, true).round_trips, 1);
+}
+
+#[test]
+fn many_large_entries_pass_a_queue_that_is_too_short_for_them() {
+    let a = small_messages(1);
+    for key in 0..60 {
+        add(&a, &format!("{{tag}}{key}"), 0..if key % 2 == 0 { 100 } else { 3 });
+    }
+    let (a, b) = (later(&a, 2), engine_with(3, WRITTEN_MS + 60_000, LARGE));
+    let mut rounds = 0;
+    while a.store.root_cell() != b.store.root_cell() {
+        rounds += 1;
+        assert!(rounds < 10, "it does not end");
+        run_to(&b, &a, false);
+        assert!(a.fanout.queued_for(&b.node) <= 10);
+        carry(&a, &b);
+    }
+    assert_eq!(rounds, 3, "thirty large ones, ten at a time");
+    assert_eq!(b.counters.sync_entries_received.get(), 30);
+    assert!(a.counters.replication_overflowed.get() > 0);
 }

@@ -6,7 +6,8 @@
 //! lowest of all is *agreed*: a record that was dead at one of them by then is known to every owner.
 //!
 //! A watermark is told only after it has held for [`RIPENING`], and messages older than [`MESSAGE_AGE_LIMIT`] are turned away: what
-//! an owner sent before it knew of a tombstone is no longer under way when the tombstone goes.
+//! an owner sent before it knew of a tombstone is no longer under way when the tombstone goes. What takes long to send carries the
+//! time when the last of it left, and holds back what was learned since it began ([`Watermarks::transfer_began`]).
 //!
 //! Every member owns every key for now, so that there is one table for all; with placement there will be one for each slot. No
 //! store and no clock lives here.
@@ -62,7 +63,17 @@ pub(crate) struct Watermarks {
 #[derive(Default)]
 struct Ripening {
     ripe: Hlc,
-    waiting: VecDeque<(Instant, Hlc)>,
+    waiting: VecDeque<Unripe>,
+    /// When each transfer began that is under way.
+    transfers: Vec<Instant>,
+}
+
+struct Unripe {
+    /// When it was learned.
+    learned: Instant,
+    /// When nothing that was sent before that was left to send.
+    since: Instant,
+    watermark: Hlc,
 }
 
 impl Watermarks {
@@ -232,6 +243,17 @@ impl Watermarks {
         self.agreed
     }
 
+    /// Entries that were read at `began` are being sent, which may take longer than messages may be old. What is learned from then
+    /// on ripens when that has ended.
+    pub(crate) fn transfer_began(&mut self, began: Instant) {
+        self.own.transfers.push(began);
+    }
+
+    /// A transfer that began at `began` has ended: all is sent, or will not be.
+    pub(crate) fn transfer_ended(&mut self, began: Instant, now: Instant) {
+        self.own.transfer_ended(began, now);
+    }
+
     /// Up to when this node has seen all that every owner held.
     fn watermark(&self, clock: Hlc) -> Hlc {
         if !self.acquainted {
@@ -316,20 +338,28 @@ impl Ripening {
     /// What falls falls at once; what rises waits until it has held for long enough.
     fn rise(&mut self, seen: Hlc, now: Instant) {
         self.ripe = self.ripe.min(seen);
-        for (_, waiting) in &mut self.waiting {
-            *waiting = (*waiting).min(seen);
+        for unripe in &mut self.waiting {
+            unripe.watermark = unripe.watermark.min(seen);
         }
-        while let Some((since, waiting)) = self.waiting.front().copied()
-            && now.saturating_duration_since(since) >= RIPENING
+        while let Some(front) = self.waiting.front()
+            && now.saturating_duration_since(front.since) >= RIPENING
+            && self.transfers.iter().all(|began| front.learned <= *began)
         {
-            self.ripe = waiting;
+            self.ripe = front.watermark;
             self.waiting.pop_front();
         }
-        let last = self.waiting.back().copied();
-        let due = last.is_none_or(|(since, _)| now.saturating_duration_since(since) >= RIPENING_STEP);
-        if due && seen > last.map_or(self.ripe, |(_, waiting)| waiting) {
-            self.waiting.push_back((now, seen));
+        let last = self.waiting.back().map(|last| (last.learned, last.watermark));
+        let due = last.is_none_or(|(learned, _)| now.saturating_duration_since(learned) >= RIPENING_STEP);
+        if due && seen > last.map_or(self.ripe, |(_, watermark)| watermark) {
+            self.waiting.push_back(Unripe { learned: now, since: now, watermark: seen });
         }
+    }
+
+    fn transfer_ended(&mut self, began: Instant, now: Instant) {
+        if let Some(at) = self.transfers.iter().position(|other| *other == began) {
+            self.transfers.swap_remove(at);
+        }
+        self.waiting.iter_mut().filter(|unripe| unripe.learned > began).for_each(|unripe| unripe.since = now);
     }
 }
 

@@ -10,6 +10,7 @@ mod authority;
 mod cluster;
 mod conflicts;
 mod demo;
+mod large;
 mod memory;
 mod names;
 mod replication;

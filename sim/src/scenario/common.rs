@@ -31,7 +31,12 @@ pub(super) fn draw_cluster_tuned(world: &World, nodes: usize, tuning: &Tuning) -
     // A third of the runs have queues so short that they overflow, which leaves the rest to sync.
     let outbox_keys_limit = if rng.random_ratio(1, 3) { rng.random_range(1..=20) } else { 100_000 };
     world.parameter("outbox_keys_limit", outbox_keys_limit);
-    let tuning = Tuning { outbox_keys_limit, ..tuning.clone() };
+    let mut tuning = Tuning { outbox_keys_limit, ..tuning.clone() };
+    // And another third has messages so small that entries travel in parts.
+    if tuning.whole_entry_bytes == Tuning::default().whole_entry_bytes && rng.random_ratio(1, 3) {
+        tuning.whole_entry_bytes = rng.random_range(300..=20_000);
+        world.parameter("whole_entry_bytes", tuning.whole_entry_bytes);
+    }
     Cluster::new(world.clone(), nodes, tuning, Writers::Workload)
 }
 
@@ -173,6 +178,7 @@ pub(super) async fn end(cluster: &Cluster, healed: Healed) -> Figures {
     let expired = cluster.expired();
     let (conflicts, refused_future) = (cluster.conflicts(), cluster.refused_future());
     let lost_from_memory = cluster.lost_entries();
+    let (parts_received, entries_handed) = (cluster.parts_received(), cluster.entries_handed());
     cluster.end().await;
     Figures {
         acked_writes: tally.acked_writes,
@@ -187,6 +193,8 @@ pub(super) async fn end(cluster: &Cluster, healed: Healed) -> Figures {
         conflicts,
         refused_future,
         lost_from_memory,
+        parts_received,
+        entries_handed,
         removed: cluster.removals(),
         collected_again,
         cut_s_max: 0.0,

@@ -84,9 +84,10 @@ async fn finish(cluster: &Cluster, workload: Workload, settings: WorkloadSetting
     cluster.forget_the_dead(FORGET_BOUND).await;
     cluster.converge(Duration::ZERO).await;
     cluster.check_outcome();
-    let (evicted, sent) = (evictions(cluster), cluster.sync_entries_sent());
+    let brought = || cluster.sync_entries_sent() + cluster.entries_handed();
+    let (evicted, sent) = (evictions(cluster), brought());
     pass(cluster, sync_interval * 4).await;
-    let (evicted_since, sent_since) = (evictions(cluster) - evicted, cluster.sync_entries_sent() - sent);
+    let (evicted_since, sent_since) = (evictions(cluster) - evicted, brought() - sent);
     if evicted_since + sent_since > 0 {
         let detail = format!("{sent_since} entries sent and {evicted_since} evicted by nodes that agree");
         cluster.world().violation("what was evicted is not pulled back", detail);

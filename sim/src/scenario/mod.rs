@@ -9,6 +9,7 @@ mod deletes;
 mod eviction;
 mod expiry;
 mod join;
+mod large;
 mod leave;
 mod network;
 mod partition;
@@ -86,6 +87,10 @@ pub struct Figures {
     pub stubs: u64,
     /// Keys that in the end some node showed and another had evicted.
     pub evicted_elsewhere: u64,
+    /// Parts of long batches that arrived; counted by nodes that ran last.
+    pub parts_received: u64,
+    /// Entries too large for sync that nodes left to replication; counted by those that ran last.
+    pub entries_handed: u64,
     /// Dead records that nodes removed.
     pub removed: Removals,
     /// Entries that nodes turned away because they had removed them before; counted by those that ran last.
@@ -101,6 +106,7 @@ pub fn all() -> &'static [Scenario] {
     &[
         partition::SCENARIO,
         crash::SCENARIO,
+        large::SCENARIO,
         deletes::SCENARIO,
         join::SCENARIO,
         leave::SCENARIO,

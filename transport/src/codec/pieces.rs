@@ -137,8 +137,7 @@ mod tests {
     type Value = (u64, Vec<(Bytes, Option<u64>)>, String);
 
     fn value() -> impl Strategy<Value = Value> {
-        let item =
-            (prop::collection::vec(any::<u8>(), 0..64).prop_map(Bytes::from), any::<Option<u64>>());
+        let item = (prop::collection::vec(any::<u8>(), 0..64).prop_map(Bytes::from), any::<Option<u64>>());
         (any::<u64>(), prop::collection::vec(item, 0..12), ".{0,40}")
     }
 

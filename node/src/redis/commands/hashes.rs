@@ -7,7 +7,7 @@ use super::random::{Picked, Urn, generator};
 use super::scan::{ScanOptions, cursor, walk};
 use super::{float, integer, name, owned};
 use crate::Kind;
-use crate::engine::{View, Writer};
+use crate::engine::{View, Writer, element_bytes};
 use crate::error::WriteError;
 use crate::redis::error::CommandError;
 use crate::redis::number::parse_i64;
@@ -64,6 +64,8 @@ fn put(session: &Session, args: Args<'_>, command: &'static str) -> Result<usize
     }
     write(session, args.at(1), |key| {
         let now_ms = key.now_ms();
+        let pairs = (2..args.len()).step_by(2).map(|at| element_bytes(args.at(at), args.at(at + 1).len()));
+        key.check_room(pairs.sum())?;
         let mut map = key.map()?;
         let mut new = 0;
         for at in (2..args.len()).step_by(2) {
@@ -99,6 +101,7 @@ pub(crate) fn hsetnx(
     let written = write(session, args.at(1), |key| {
         let absent = present(key, field).is_none();
         if absent {
+            key.check_room(element_bytes(field, args.at(3).len()))?;
             key.map()?.put(field, owned(args.at(3)), None);
         }
         Ok(absent)
@@ -242,6 +245,7 @@ pub(crate) fn hincrby(
         let present = present(key, field).map_or(Some(0), |text| parse_i64(&text));
         let total = present.ok_or(CommandError::HashNotAnInteger)?.checked_add(by);
         let total = total.ok_or(WriteError::Overflow)?;
+        key.check_room(element_bytes(field, 0))?;
         key.map()?.add(field, rumour_crdt::Amount::Integer(by));
         Ok(total)
     })?;
@@ -264,6 +268,7 @@ pub(crate) fn hincrbyfloat(
         if !(number + by).is_finite() {
             return Err(WriteError::NotFinite.into());
         }
+        key.check_room(element_bytes(field, 0))?;
         key.map()?.add(field, rumour_crdt::Amount::Float(by));
         Ok(present(key, field).unwrap_or_default())
     })?;

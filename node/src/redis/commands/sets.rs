@@ -7,7 +7,7 @@ use rumour_crdt::{FieldName, Fields};
 
 use super::name;
 use super::scan::{ScanOptions, cursor, walk};
-use crate::engine::{View, Writer};
+use crate::engine::{View, Writer, element_bytes};
 use crate::redis::error::CommandError;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
@@ -35,6 +35,8 @@ fn add<'a>(
     if added.clone().all(|member| contains(present, member, now_ms)) {
         return Ok(0);
     }
+    let new = added.clone().filter(|member| !contains(present, member, now_ms));
+    key.check_room(new.map(|member| element_bytes(member, 0)).sum())?;
     let mut elements = key.members()?;
     let mut count = 0;
     for member in added {

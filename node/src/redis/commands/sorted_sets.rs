@@ -13,7 +13,7 @@ mod select;
 use rumour_crdt::{Field, FieldName, Fields, Score};
 
 use super::scan::{ScanOptions, cursor, walk};
-use crate::engine::{View, Writer};
+use crate::engine::{View, Writer, check_payload, element_bytes};
 use crate::redis::error::CommandError;
 use crate::redis::number::format_f64;
 use crate::redis::parser::Args;
@@ -51,6 +51,7 @@ fn replace(key: &mut Writer<'_>, members: &[Scored]) -> Result<(), CommandError>
         key.delete();
         return Ok(());
     }
+    check_payload(members.iter().map(|(name, _)| element_bytes(name, 0)).sum())?;
     key.replace();
     let mut elements = key.sorted()?;
     for (name, score) in members {

@@ -235,3 +235,25 @@ fn a_peer_cannot_end_who_is_within_sight_nor_fill_the_memory() {
     assert!(one.held.len() <= HELD_LIMIT);
     assert!(one.owners.contains_key(&actor(1)));
 }
+
+#[test]
+fn what_is_learned_during_a_transfer_ripens_when_that_has_ended() {
+    let (mut ripening, start) = (Ripening::default(), Instant::now());
+    let at = |s: u64| start + Duration::from_secs(s);
+    let seen = |s: u64| Hlc::from_parts(s, 0);
+    ripening.rise(seen(1), at(0));
+    ripening.transfers.push(at(5));
+    ripening.rise(seen(2), at(10));
+    ripening.transfers.push(at(12));
+    ripening.rise(seen(2), at(30));
+    assert_eq!(ripening.ripe, seen(1), "what was known before is told as ever");
+    ripening.rise(seen(2), at(45));
+    assert_eq!(ripening.ripe, seen(1), "the first transfer does not know of it");
+    ripening.transfer_ended(at(5), at(50));
+    ripening.rise(seen(2), at(79));
+    assert_eq!(ripening.ripe, seen(1));
+    ripening.rise(seen(2), at(80));
+    assert_eq!(ripening.ripe, seen(2), "the second transfer, still under way, began after it was known");
+    ripening.transfer_ended(at(12), at(90));
+    assert!(ripening.transfers.is_empty());
+}

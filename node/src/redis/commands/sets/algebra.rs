@@ -6,6 +6,7 @@
 use rumour_crdt::{FieldName, Fields};
 
 use super::{contains, members, names, write_set};
+use crate::engine::{check_payload, element_bytes};
 use crate::redis::commands::numkeys;
 use crate::redis::error::CommandError;
 use crate::redis::number::parse_i64;
@@ -90,6 +91,7 @@ fn store(
             key.delete();
             return Ok(());
         }
+        check_payload(names.iter().map(|name| element_bytes(name, 0)).sum())?;
         key.replace();
         let mut elements = key.members()?;
         for name in &names {

@@ -3,7 +3,7 @@
 use rumour_crdt::{Amount, Fields, Score};
 
 use super::{score, sorted};
-use crate::engine::{Elements, Writer};
+use crate::engine::{Elements, Writer, element_bytes};
 use crate::redis::commands::name;
 use crate::redis::error::CommandError;
 use crate::redis::number::parse_f64;
@@ -111,14 +111,17 @@ impl Options {
             name(member)?;
         }
         let mut fates = Vec::with_capacity(pairs.len());
-        let mut unchanged = true;
+        let (mut unchanged, mut adding) = (true, 0);
         for pair in pairs {
-            fates.push(fate(present, *pair)?);
-            unchanged &= fates.last().is_none_or(|fate| !self.writes(*fate, pair.0));
+            let fate = fate(present, *pair)?;
+            fates.push(fate);
+            unchanged &= !self.writes(fate, pair.0);
+            adding += if matches!(fate, Fate::New(_)) { element_bytes(pair.1, 0) } else { 0 };
         }
         if unchanged {
             return Ok(fates);
         }
+        key.check_room(adding)?;
         let mut elements = key.sorted()?;
         for (pair, told) in pairs.iter().zip(&mut fates) {
             // Anew: a member may be named twice.
