@@ -28,7 +28,7 @@ use crate::membership::MemberState;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::{MemoryStatus, Status, StatusSource};
-use crate::store::{Applied, Position, Store};
+use crate::store::{Applied, KeyUse, Position, Store};
 use crate::sync::Watermarks;
 pub use elements::{Elements, element_bytes};
 pub use image::Image;
@@ -256,6 +256,13 @@ impl Engine {
     #[must_use]
     pub fn exists(&self, key: &[u8]) -> bool {
         self.read(key, |view| view.is_some())
+    }
+
+    /// What is known of the use of a key; `None` if this node sees no value under it. Asking is no use. Which of the two it is
+    /// hangs on the eviction policy.
+    #[must_use]
+    pub fn key_use(&self, key: &[u8]) -> Option<KeyUse> {
+        self.inner.store.key_use(key, self.now_ms())
     }
 
     /// Sets a value, whatever type the key has.

@@ -73,4 +73,4 @@ pub use status::{
     ClockStatus, CollectionStatus, MemberStatus, MemoryStatus, ReplicationStatus, SeedStatus, Status,
     SyncStatus,
 };
-pub use store::{EvictionPolicy, MemoryLimit, UnknownPolicy};
+pub use store::{EvictionPolicy, KeyUse, MemoryLimit, UnknownPolicy};

@@ -2,8 +2,11 @@
 
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![allow(clippy::disallowed_methods, reason = "real time, real processes: nothing is simulated here")]
 
 mod redis_support;
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -64,6 +67,35 @@ fn scripted_commands_get_the_replies_of_redis_in_both_protocols() {
         compare(&mut ours, &mut real, &["QUIT"]);
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Which of the two is known hangs on the policy; the scale of frequencies is ours.
+#[test]
+fn use_is_told_where_redis_tells_it_and_refused_where_it_refuses() {
+    for policy in ["noeviction", "volatile-ttl", "allkeys-lru", "allkeys-lfu"] {
+        let door = Door::open_on(|node| node.eviction(policy.parse().unwrap()), |_| {});
+        let redis = RealRedis::start(&["--maxmemory-policy", policy]);
+        let (mut ours, mut real) = (door.client(), redis.client());
+        for line in ["SET k v", "HSET h f v", "SADD s m", "GET k"] {
+            compare(&mut ours, &mut real, &words(line));
+        }
+        for key in ["k", "h", "s", "missing"] {
+            compare(&mut ours, &mut real, &["OBJECT", "IDLETIME", key]);
+            let [our, their] = [&mut ours, &mut real].map(|client| client.call(&["OBJECT", "FREQ", key]));
+            match their.number() {
+                Some(_) => assert_eq!(our.number(), Some(if key == "k" { 6 } else { 5 }), "{policy} {key}"),
+                None => assert_eq!(our, their, "{policy} {key}"),
+            }
+        }
+        if policy == "noeviction" {
+            std::thread::sleep(Duration::from_millis(2_100));
+            let (our, their) = (ours.say("OBJECT IDLETIME h"), real.say("OBJECT IDLETIME h"));
+            assert!(our.number() >= Some(2) && their.number() >= Some(2), "{our:?} {their:?}");
+            assert!(ours.say("OBJECT IDLETIME h").number() >= Some(2), "asking is no use");
+            compare(&mut ours, &mut real, &["HGET", "h", "f"]);
+            compare(&mut ours, &mut real, &["OBJECT", "IDLETIME", "h"]);
+        }
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Engine {
                 counters.recalled.add(1);
             } else if purpose == Purpose::Write {
                 // It may begin anew.
-                self.inner.store.settle(&key);
+                self.inner.store.settle(&key, self.now_ms());
             }
         }
     }

@@ -111,6 +111,11 @@ pub(super) enum CommandError {
          between policies at runtime LRU and LFU data will take some time to adjust."
     )]
     FrequencyNotTracked,
+    #[error(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+         policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    IdleTimeNotTracked,
     #[error("ERR invalid expire time, must be >= 0")]
     NegativeExpireTime,
     #[error("ERR Mandatory argument FIELDS is missing or not at the right position")]

@@ -204,14 +204,14 @@ impl Store {
     }
 
     /// Takes what is held of a key for all that there is: no peer has more.
-    pub(crate) fn settle(&self, key: &[u8]) {
+    pub(crate) fn settle(&self, key: &[u8], now_ms: u64) {
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         slot.take_stub(hash);
         self.memory.absent.lock().insert(hash);
         if slot.lacks(hash, key) {
-            slot.modify(hash, key, |entry| entry.iter_mut().for_each(Entry::settle));
+            slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle));
         }
     }
 

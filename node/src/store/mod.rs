@@ -25,7 +25,8 @@ use rumour_transport::NodeId;
 
 use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
-use access::Usage;
+pub use access::KeyUse;
+use access::{Ticks, Usage};
 pub(crate) use digest::{Found, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 use eviction::Memory;
 pub(crate) use expiry::ExpiryCursor;
@@ -74,9 +75,9 @@ impl Store {
         observer: Option<Arc<dyn Observer>>,
         limit: MemoryLimit,
     ) -> Self {
-        let tick = Arc::default();
+        let ticks = Arc::new(Ticks::new(limit.policy));
         let shard = |index| {
-            let usage = Usage::new(limit.policy, Arc::clone(&tick), digest_key.entry_hash(index, 0));
+            let usage = Usage::new(limit.policy, Arc::clone(&ticks), digest_key.entry_hash(index, 0));
             Mutex::new(Shard::new(SLOTS_PER_SHARD, usage))
         };
         let shards = (0..SHARDS as u64).map(shard).collect();
@@ -97,7 +98,7 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        let seen = slot.read(hash, key, |record, actors| record.read(actors, read));
+        let seen = slot.read(hash, key, now_ms, |record, actors| record.read(actors, read));
         drop(slot);
         drop(shard);
         // What expired is remembered until every member knows.
@@ -113,6 +114,15 @@ impl Store {
         self.expire_if_due(&mut shard.slot_mut(&self.digest_key, index), hash, key, now_ms);
         let record = shard.slot(index).find(hash, key)?;
         Some(record.read(shard.actors(), read))
+    }
+
+    /// What is known of the use of a key that has a value. Asking is no use.
+    pub(crate) fn key_use(&self, key: &[u8], now_ms: u64) -> Option<KeyUse> {
+        let (slot, hash) = self.locate(key);
+        let shard = self.shard(slot);
+        let record = shard.slot(slot % SLOTS_PER_SHARD).find(hash, key)?;
+        let changed_ms = record.read(shard.actors(), |entry| entry.newest().time.millis());
+        record.is_shown(now_ms).then(|| shard.usage().told(record.access(), changed_ms, now_ms))
     }
 
     /// Changes the present state of a key in place, in one step under the shard's lock: `None` stands for a key of
@@ -132,7 +142,7 @@ impl Store {
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
         let lacks = self.has_gaps() && self.memory.lacks(&slot, hash, key);
-        let reply = slot.modify(hash, key, |present| {
+        let reply = slot.modify(hash, key, now_ms, |present| {
             let Some(observer) = &self.observer else { return modify(present, lacks) };
             let before = present.clone();
             let reply = modify(present, lacks);
@@ -175,7 +185,7 @@ impl Store {
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         // A local expiry that is due takes effect before the merge: nothing older may show again.
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        let applied = slot.modify(hash, key, |present| {
+        let applied = slot.modify(hash, key, now_ms, |present| {
             // Contributions to an epoch that lies below were made when nothing was held any more.
             let outlived = |entry: &Entry| entry.contents().is_some() && entry.stamp() < incoming.stamp();
             let known = remembers || !incoming.is_visible();

@@ -119,6 +119,10 @@ impl Shard {
         self.cell
     }
 
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -269,6 +273,7 @@ impl SlotMut<'_> {
         &mut self,
         hash: u64,
         key: &[u8],
+        now_ms: u64,
         modify: impl FnOnce(&mut Option<Entry>) -> R,
     ) -> R {
         let digest_key = self.digest_key;
@@ -282,8 +287,7 @@ impl SlotMut<'_> {
                 let (version, access) = (record.version(self.actors), record.access());
                 before = Some((version, record.is_live()));
                 self.slot.cell.remove(digest_key, hash, version);
-                let records = self.counts.live + self.counts.dead;
-                (Some(record.into_entry(self.actors)), place, self.usage.used(access, records))
+                (Some(record.into_entry(self.actors)), place, access)
             }
             TableEntry::Vacant(place) => (None, place, self.usage.created()),
         };
@@ -295,6 +299,8 @@ impl SlotMut<'_> {
             hash,
             key,
             access,
+            usage: self.usage,
+            now_ms,
             graves: self.graves,
             cell: &mut self.slot.cell,
             stubs: &mut self.slot.stubs,
@@ -320,12 +326,13 @@ impl SlotMut<'_> {
         &mut self,
         hash: u64,
         key: &[u8],
+        now_ms: u64,
         read: impl FnOnce(&Record, &Actors) -> R,
     ) -> Option<R> {
         let records = self.counts.live + self.counts.dead;
         let record = self.slot.records.find_mut(hash, |record| record.key() == key)?;
         let access = record.access();
-        let used = self.usage.used(access, records);
+        let used = self.usage.used(access, false, records, now_ms);
         if used != access {
             record.set_access(used);
         }
@@ -341,7 +348,7 @@ impl SlotMut<'_> {
         expired: impl FnOnce(&[u8], &Entry),
     ) {
         if self.slot.find(hash, key).is_some_and(|record| record.is_due(now_ms)) {
-            self.modify(hash, key, |entry| {
+            self.modify(hash, key, now_ms, |entry| {
                 if let Some(entry) = entry
                     && entry.expire(now_ms)
                 {
@@ -498,6 +505,8 @@ struct Open<'a> {
     hash: u64,
     key: &'a [u8],
     access: u16,
+    usage: &'a mut Usage,
+    now_ms: u64,
     cell: &'a mut Cell,
     stubs: &'a mut Stubs,
     digest_key: &'a DigestKey,
@@ -517,7 +526,14 @@ impl Drop for Open<'_> {
             self.cell.remove(self.digest_key, stub.hash, stub.version);
             self.counts.stubs -= 1;
         }
-        let record = Record::new(self.key, entry, self.access, self.actors);
+        let access = match self.before {
+            Some((before, _)) => {
+                let records = self.counts.live + self.counts.dead;
+                self.usage.used(self.access, before != version, records, self.now_ms)
+            }
+            None => self.access,
+        };
+        let record = Record::new(self.key, entry, access, self.actors);
         self.counts.add(&record);
         place.insert(record);
     }

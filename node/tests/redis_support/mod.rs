@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumour::redis::{RedisConfig, RedisDoor, RedisStats};
-use rumour::{ClusterKey, Node};
+use rumour::{ClusterKey, Node, NodeBuilder};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -35,14 +35,22 @@ impl Door {
     }
 
     pub(crate) fn open_with(change: impl FnOnce(&mut RedisConfig)) -> Self {
+        Self::open_on(|node| node, change)
+    }
+
+    /// On a node with other settings.
+    pub(crate) fn open_on(
+        settings: impl FnOnce(NodeBuilder) -> NodeBuilder,
+        change: impl FnOnce(&mut RedisConfig),
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut config = RedisConfig { addr: (Ipv4Addr::LOCALHOST, 0).into(), ..RedisConfig::default() };
         change(&mut config);
         let (node, door) = runtime.block_on(async {
             let key = ClusterKey::generate().unwrap();
-            let node =
-                Node::builder().name("door").cluster_key(key).listen("127.0.0.1:0").start().await.unwrap();
+            let node = settings(Node::builder().name("door").cluster_key(key).listen("127.0.0.1:0"));
+            let node = node.start().await.unwrap();
             (node, RedisDoor::bind(config).await.unwrap())
         });
         let (addr, stop, stats) =

@@ -18,7 +18,7 @@ pub(crate) fn del(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-/// `EXISTS` and `TOUCH`: that a key was used leaves no trace.
+/// `EXISTS` and `TOUCH`: both count as use.
 pub(crate) fn exists(
     session: &mut Session,
     args: Args<'_>,

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use rumour_crdt::{Fields, Payload};
 
-use crate::Kind;
 use crate::engine::View;
 use crate::redis::error::CommandError;
 use crate::redis::number::parse_i64;
 use crate::redis::parser::Args;
 use crate::redis::reply::Reply;
 use crate::redis::session::Session;
+use crate::{KeyUse, Kind};
 
 /// Sizes up to which Redis holds values in its compact ways.
 const EMBEDDED_BYTES_LIMIT: usize = 44;
@@ -67,31 +67,27 @@ pub(crate) fn encoding(
     Ok(())
 }
 
-fn number(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, of: impl FnOnce(View<'_>) -> i64) {
-    match session.door.engine.read(args.at(2), |view| view.map(of)) {
-        Some(number) => reply.integer(number),
+/// How often a key was used, where eviction goes by that.
+pub(crate) fn freq(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    match session.door.engine.key_use(args.at(2)) {
+        Some(KeyUse::Frequency(count)) => reply.integer(count.into()),
+        Some(KeyUse::Idle(_)) => return Err(CommandError::FrequencyNotTracked),
         None => reply.null(),
     }
+    Ok(())
 }
 
-/// Nothing counts how often keys are used.
-pub(crate) fn freq(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    if !session.door.engine.exists(args.at(2)) {
-        reply.null();
-        return Ok(());
-    }
-    Err(CommandError::FrequencyNotTracked)
-}
-
-/// Seconds since the last change: reads leave no trace.
+/// Seconds since a key was used, unless eviction goes by how often that was.
 pub(crate) fn idletime(
     session: &mut Session,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    number(session, args, reply, |view| {
-        i64::try_from(view.now_ms().saturating_sub(view.changed_ms()) / 1000).unwrap_or(i64::MAX)
-    });
+    match session.door.engine.key_use(args.at(2)) {
+        Some(KeyUse::Idle(time)) => reply.integer(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)),
+        Some(KeyUse::Frequency(_)) => return Err(CommandError::IdleTimeNotTracked),
+        None => reply.null(),
+    }
     Ok(())
 }
 
@@ -101,6 +97,9 @@ pub(crate) fn refcount(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    number(session, args, reply, |_| 1);
+    match session.door.engine.key_use(args.at(2)) {
+        Some(_) => reply.integer(1),
+        None => reply.null(),
+    }
     Ok(())
 }

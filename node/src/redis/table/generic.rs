@@ -134,13 +134,13 @@ const OBJECT: &[Command] = &[
         .tips(&[UNSTABLE])
         .run(object::encoding),
     Command::new("object|freq", 3, READONLY, KEYSPACE)
-        .doc("generic", "2.2.3", "O(1)", "Not known: nothing counts how often keys are used.")
+        .doc("generic", "2.2.3", "O(1)", "Returns how often a key is used, if eviction goes by that.")
         .keys(Keys::SECOND)
         .tips(&[UNSTABLE])
         .run(object::freq),
     help("object|help", KEYSPACE),
     Command::new("object|idletime", 3, READONLY, KEYSPACE)
-        .doc("generic", "2.2.3", "O(1)", "Returns how many seconds ago a key was changed.")
+        .doc("generic", "2.2.3", "O(1)", "Returns how many seconds ago a key was used.")
         .keys(Keys::SECOND)
         .tips(&[UNSTABLE])
         .run(object::idletime),
