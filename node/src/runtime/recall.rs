@@ -139,7 +139,7 @@ impl Runtime {
         lacking: &BTreeSet<Bytes>,
         deadline: Instant,
     ) -> Result<(), String> {
-        let mut lacking = lacking.iter().cloned().peekable();
+        let mut lacking = lacking.iter().cloned();
         let mut asked: Vec<Bytes> = Vec::new();
         loop {
             asked.extend(lacking.by_ref().take(KEYS_LIMIT - asked.len()));

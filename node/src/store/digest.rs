@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actors::Actors;
 use super::record::Record;
-use super::shard::Slot;
+use super::slots::Slot;
 use super::{SLOTS_PER_SHARD, Store};
 use crate::slot::SLOTS;
 

@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use rumour_crdt::Entry;
 
 use super::absent::Absent;
 use super::memory::{EvictionPolicy, MemoryLimit};
-use super::shard::{Candidate, Counts, SlotMut};
-use super::{Position, SHARDS, SLOTS_PER_SHARD, Store};
+use super::shard::Candidate;
+use super::slots::{Counts, Slot};
+use super::{SHARDS, SLOTS_PER_SHARD, Store};
 use crate::status::MemoryStatus;
 
 /// Records looked at to choose one to evict.
@@ -33,13 +32,15 @@ pub(super) struct Memory {
     /// Whether stubs were dropped for whatever reason: what is not held then need not be dead.
     forgotten: AtomicBool,
     /// Whether there ever was a stub: without one nothing is lacking.
-    gaps: AtomicBool,
+    pub(super) gaps: AtomicBool,
     /// The latest of this node's own contributions that it has evicted.
     contributed_until: AtomicU64,
     /// Keys that peers were asked for in vain.
-    absent: Mutex<Absent>,
+    pub(super) absent: Mutex<Absent>,
     /// Hashes of evicted keys that peers are asked for. They are not evicted meanwhile.
-    wanted: Mutex<BTreeSet<u64>>,
+    pub(super) wanted: Mutex<BTreeSet<u64>>,
+    /// How many those are.
+    pub(super) wanting: AtomicUsize,
     evicted: AtomicU64,
     stubs_dropped: AtomicU64,
     /// Shard that is looked at next.
@@ -71,6 +72,7 @@ impl Memory {
             contributed_until: AtomicU64::new(0),
             absent: Mutex::default(),
             wanted: Mutex::default(),
+            wanting: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             stubs_dropped: AtomicU64::new(0),
             hand: AtomicUsize::new(0),
@@ -109,21 +111,21 @@ impl Memory {
     }
 
     /// Whether peers may hold more of the key than this node, because it was evicted here.
-    pub(super) fn lacks(&self, slot: &SlotMut<'_>, hash: u64, key: &[u8]) -> bool {
+    pub(super) fn lacks(&self, slot: &Slot, hash: u64, key: &[u8]) -> bool {
         slot.lacks(hash, key)
-            || self.has_forgotten() && !slot.holds(hash, key) && !self.absent.lock().contains(hash)
+            || self.has_forgotten() && slot.find(hash, key).is_none() && !self.absent.lock().contains(hash)
     }
 
     /// Takes note that something may be held of a key now.
-    pub(super) fn held(&self, slot: &SlotMut<'_>, hash: u64, key: &[u8]) {
-        if self.has_forgotten() && slot.holds(hash, key) {
+    pub(super) fn held(&self, slot: &Slot, hash: u64, key: &[u8]) {
+        if self.has_forgotten() && slot.find(hash, key).is_some() {
             self.absent.lock().remove(hash);
         }
     }
 
     /// Whether a key of this hash was asked for.
     pub(super) fn is_wanted(&self, hash: u64) -> bool {
-        self.wanted.lock().contains(&hash)
+        self.wanting.load(Relaxed) > 0 && self.wanted.lock().contains(&hash)
     }
 
     fn bytes_limit(&self) -> usize {
@@ -164,65 +166,6 @@ impl Store {
             recalled: 0,
             recalls_failed: 0,
         }
-    }
-
-    /// Up to which of its own contributions this node may have evicted some.
-    pub(crate) fn contributed_until(&self) -> u64 {
-        self.memory.contributed_until()
-    }
-
-    /// Whether anything was ever evicted, here or by peers: otherwise no key is lacking. Quick.
-    pub(crate) fn has_gaps(&self) -> bool {
-        self.memory.gaps.load(Relaxed)
-    }
-
-    /// Whether what the key holds, or a part of it, was evicted here: others may still show it.
-    pub(crate) fn is_evicted(&self, key: &[u8]) -> bool {
-        let (slot, hash) = self.locate(key);
-        self.shard(slot).slot(slot % SLOTS_PER_SHARD).lacks(hash, key)
-    }
-
-    /// Whether the key may have been evicted here without this node knowing it any more.
-    pub(crate) fn may_be_evicted(&self, key: &[u8]) -> bool {
-        let (slot, hash) = self.locate(key);
-        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
-        self.memory.lacks(&shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD), hash, key)
-    }
-
-    /// Lets these keys come back as they were evicted and keeps them here, until [`want_no_more`](Self::want_no_more).
-    pub(crate) fn want<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
-        let mut wanted = self.memory.wanted.lock();
-        wanted.extend(keys.into_iter().map(|key| self.digest_key.key_hash(key)));
-    }
-
-    /// Keys are needed no more, whether they came or not.
-    pub(crate) fn want_no_more<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
-        let mut wanted = self.memory.wanted.lock();
-        keys.into_iter().for_each(|key| {
-            wanted.remove(&self.digest_key.key_hash(key));
-        });
-    }
-
-    /// Takes what is held of a key for all that there is: no peer has more.
-    pub(crate) fn settle(&self, key: &[u8], now_ms: u64) {
-        let (slot, hash) = self.locate(key);
-        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
-        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
-        slot.take_stub(hash);
-        self.memory.absent.lock().insert(hash);
-        if slot.lacks(hash, key) {
-            slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle));
-        }
-    }
-
-    /// Takes over the version of an entry that a peer lists and cannot give, because it was evicted there: both then agree
-    /// that neither has it. Does nothing where the key is known.
-    pub(crate) fn adopt(&self, at: Position, version: u64) {
-        let slot = usize::from(at.slot);
-        let mut shard = self.lock(slot / SLOTS_PER_SHARD);
-        shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD).adopt(at.hash, version);
-        drop(shard);
-        self.keep_within_limit();
     }
 
     /// Evicts until the limit holds, or nothing is left that could go. Between a write and this the store is over its

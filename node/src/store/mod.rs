@@ -9,11 +9,13 @@ mod actors;
 mod digest;
 mod eviction;
 mod expiry;
+mod gaps;
 mod graves;
 mod memory;
 mod record;
 mod scan;
 mod shard;
+mod slots;
 mod stubs;
 
 use std::ops::{Deref, DerefMut};
@@ -31,7 +33,8 @@ pub(crate) use digest::{Found, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 use eviction::Memory;
 pub(crate) use expiry::ExpiryCursor;
 pub use memory::{EvictionPolicy, MemoryLimit, UnknownPolicy};
-use shard::{Counts, Shard, SlotMut};
+use shard::Shard;
+use slots::{Counts, SlotMut};
 
 /// Slots that share a lock.
 const SLOTS_PER_SHARD: usize = 64;
@@ -141,7 +144,7 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         self.expire_if_due(&mut slot, hash, key, now_ms);
-        let lacks = self.has_gaps() && self.memory.lacks(&slot, hash, key);
+        let lacks = self.has_gaps() && self.memory.lacks(slot.slot(), hash, key);
         let reply = slot.modify(hash, key, now_ms, |present| {
             let Some(observer) = &self.observer else { return modify(present, lacks) };
             let before = present.clone();
@@ -151,7 +154,7 @@ impl Store {
             }
             reply
         });
-        self.memory.held(&slot, hash, key);
+        self.memory.held(slot.slot(), hash, key);
         reply
     }
 
@@ -209,7 +212,7 @@ impl Store {
             }
             Applied::Merged(merged)
         });
-        self.memory.held(&slot, hash, key);
+        self.memory.held(slot.slot(), hash, key);
         drop(slot);
         drop(shard);
         self.keep_within_limit();
@@ -253,7 +256,7 @@ impl Store {
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &Entry)) {
         for shard in &self.shards {
             let shard = shard.lock();
-            for record in shard.slots().iter().flat_map(shard::Slot::records) {
+            for record in shard.slots().iter().flat_map(slots::Slot::records) {
                 record.read(shard.actors(), |entry| visit(record.key(), entry));
             }
         }

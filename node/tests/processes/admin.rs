@@ -44,9 +44,14 @@ fn a_node_is_healthy_at_once_and_ready_once_it_serves() {
 fn metrics_and_members_say_what_the_status_says() {
     let dir = TempDir::new();
     let nodes = cluster(&dir, 2);
-    let (code, members) = get(&nodes[0], "/api/v1/members").expect("an answer");
-    let members: Value = serde_json::from_str(&members).expect("JSON");
-    assert_eq!((code, &members), (200, &nodes[0].status()["members"]));
+    // The clocks are compared all the while, and may read otherwise a moment later.
+    wait_for("both say the same", PATIENCE, || {
+        let (code, members) = get(&nodes[0], "/api/v1/members")?;
+        let members: Value = serde_json::from_str(&members).expect("JSON");
+        let status = nodes[0].status();
+        let same = (code, &members) == (200, &status["members"]);
+        if same { Ok(()) } else { Err(format!("{code}: {members} and {status}")) }
+    });
     write_keys(local(nodes[0].spec.redis()), 0..100, "x");
     let (code, text) = get(&nodes[0], "/metrics").expect("an answer");
     assert_eq!(code, 200);

@@ -120,3 +120,59 @@ fn the_largest_value_reaches_all_also_one_that_was_away() {
     assert_eq!(nodes[0].client().say("DEL large"), Reply::Number(1));
     nodes[1].wait_contents(&Contents::new(), REPLICATION_LIMIT);
 }
+
+#[test]
+fn increments_at_several_nodes_at_once_add_up() {
+    const INCREMENTS: i64 = 500;
+    let dir = TempDir::new();
+    let nodes = cluster(&dir, 3);
+    std::thread::scope(|threads| {
+        for node in &nodes {
+            threads.spawn(|| {
+                let mut door = node.client();
+                for _ in 0..INCREMENTS {
+                    assert!(matches!(door.say("INCR hits"), Reply::Number(1..)));
+                    assert!(matches!(door.say("HINCRBY page hits 2"), Reply::Number(1..)));
+                }
+            });
+        }
+    });
+    let total = |factor: i64| Reply::bulk(&(INCREMENTS * nodes.len() as i64 * factor).to_string());
+    for node in &nodes {
+        let mut door = node.client();
+        wait_for("all increments are there", REPLICATION_LIMIT, || {
+            let shown = (door.say("GET hits"), door.say("HGET page hits"));
+            if shown == (total(1), total(2)) { Ok(()) } else { Err(format!("{shown:?}")) }
+        });
+    }
+}
+
+#[test]
+fn a_transaction_does_nothing_if_a_watched_key_was_changed_at_another_node() {
+    let dir = TempDir::new();
+    let nodes = cluster(&dir, 2);
+    let (mut here, mut there) = (nodes[0].client(), nodes[1].client());
+    let mut other = nodes[0].client();
+    for (elsewhere, expected) in
+        [("SET watched theirs", Reply::Nil), ("SET unwatched theirs", Reply::Many(vec![Reply::ok()]))]
+    {
+        assert_eq!(here.say("SET watched mine"), Reply::ok());
+        assert_eq!(here.say("SET unwatched mine"), Reply::ok());
+        for key in ["watched", "unwatched"] {
+            wait_for("it is there", REPLICATION_LIMIT, || match there.say(&format!("GET {key}")) {
+                reply if reply == Reply::bulk("mine") => Ok(()),
+                reply => Err(format!("{reply:?}")),
+            });
+        }
+        assert_eq!(here.say("WATCH watched"), Reply::ok());
+        assert_eq!(there.say(elsewhere), Reply::ok());
+        let changed = elsewhere.split(' ').nth(1).expect("a key");
+        wait_for("the change is here", REPLICATION_LIMIT, || match other.say(&format!("GET {changed}")) {
+            reply if reply == Reply::bulk("theirs") => Ok(()),
+            reply => Err(format!("{reply:?}")),
+        });
+        assert_eq!(here.say("MULTI"), Reply::ok());
+        here.say("SET result done");
+        assert_eq!(here.say("EXEC"), expected, "{elsewhere}");
+    }
+}
