@@ -38,6 +38,11 @@ impl Stamp {
         self.seq & Self::DERIVED != 0
     }
 
+    /// Whose write it is, or follows from.
+    pub const fn writer(self) -> ActorId {
+        if self.is_derived() { ActorId::new(!self.actor.get()) } else { self.actor }
+    }
+
     /// The name of the write, without its time.
     pub const fn dot(self) -> Dot {
         Dot { actor: self.actor, seq: self.seq }

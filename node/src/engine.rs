@@ -224,6 +224,7 @@ impl Engine {
         self.check_key(key)?;
         let now_ms = self.now_ms();
         let expiry = self.inner.namespaces.expiry(key);
+        let changing = self.inner.store.changing(key);
         let (reply, change) = self.inner.store.modify(key, now_ms, |state, lacks| {
             let mut writer = Writer::new(state, &self.inner.clock, &self.inner.store, expiry, now_ms, lacks);
             let reply = change(&mut writer, lacks);
@@ -232,7 +233,7 @@ impl Engine {
         if let Some(change) = change {
             self.inner.fanout.dirty(key, &change);
         }
-        // Only now: what is not queued yet looks as if every peer had it.
+        drop(changing);
         self.inner.store.keep_within_limit();
         Ok(reply)
     }

@@ -19,7 +19,7 @@ impl Entry {
     /// The incarnations whose writes it consists of, those that it replaced left out; one may come twice.
     pub fn writers(&self) -> impl Iterator<Item = ActorId> {
         let contributed = self.contents.iter().flat_map(|contents| contents.tops()).map(|dot| dot.actor);
-        [self.stamp.actor, self.newest().actor].into_iter().chain(contributed)
+        [self.stamp.writer(), self.newest().writer()].into_iter().chain(contributed)
     }
 
     /// The type of what there is to see at `now_ms` (Unix milliseconds); `None` if there is nothing.

@@ -345,3 +345,12 @@ fn an_end_that_did_not_hold_after_all_brings_its_value_back() {
     assert_eq!(merged(&gone, &both), gone);
     assert_eq!(merged(&short, &gone).body(), &Body::Expired);
 }
+
+#[test]
+fn an_epoch_that_follows_an_expiry_names_those_alone_as_writers_that_write() {
+    let mut entry = Entry::value(Bytes::from_static(b"v"), Some(10), stamp(1, 1, 1), None);
+    assert!(entry.expire(10));
+    let grounded = Entry::ground(Some(entry), Kind::Set, Stamp::ZERO, |above| above);
+    assert!(grounded.stamp().is_derived());
+    assert!(grounded.writers().all(|writer| writer == ActorId::new(1)), "{:?}", grounded.stamp());
+}

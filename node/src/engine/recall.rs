@@ -235,6 +235,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_peer_that_missed_the_latest_value_does_not_bring_back_an_older_one() {
+        let (small, peer) = pair(true);
+        let here = Engine::new(small.clone());
+        let set = |value: &'static str| here.set(b"k", value.into(), SetOptions::default());
+        set("old").expect("it serves");
+        send(&small, &peer, b"k");
+        set("new").expect("it serves");
+        evict(&here, b"k");
+        here.recall([&b"k"[..]], Purpose::Read).await;
+        assert_eq!(here.get(b"k"), None);
+        assert!(here.is_missing(b"k"), "another peer may have the new one");
+    }
+
+    #[tokio::test]
     async fn a_part_is_no_whole() {
         let (small, peer) = pair(true);
         let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));

@@ -103,6 +103,8 @@ pub(super) struct Command {
     pub(super) alone: bool,
     /// Not queued in a transaction.
     pub(super) at_once: bool,
+    /// Its keys go whatever they hold; only what it answers depends on that.
+    pub(super) deletes: bool,
     /// Says of a request that what its keys hold does not matter; `None`: it does.
     pub(super) blind: Option<fn(Args<'_>) -> bool>,
 }
@@ -124,6 +126,7 @@ impl Command {
             subcommands: &[],
             alone: false,
             at_once: false,
+            deletes: false,
             blind: None,
         }
     }
@@ -147,6 +150,12 @@ impl Command {
     /// Executed when it comes, in a transaction too.
     pub(super) const fn at_once(mut self) -> Self {
         self.at_once = true;
+        self
+    }
+
+    /// Its keys go whatever they hold.
+    pub(super) const fn deletes(mut self) -> Self {
+        self.deletes = true;
         self
     }
 

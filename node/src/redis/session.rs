@@ -17,6 +17,7 @@ use super::reply::{Protocol, REPLY_BYTES_LIMIT, Reply};
 use super::stats::RedisStats;
 use super::table;
 use super::transaction::{Queued, Transaction, Watched};
+use crate::WriteError;
 use crate::engine::Purpose;
 
 /// Replies collected before they are written, in bytes; the last reply may exceed it.
@@ -41,6 +42,8 @@ struct Waiting {
     args: OwnedArgs,
     keys: Vec<Bytes>,
     purpose: Purpose,
+    /// Whether what it writes depends on what its keys hold.
+    depends: bool,
 }
 
 /// State of one connection.
@@ -88,8 +91,15 @@ impl Session {
         let mut commands = 0;
         if let Some(waiting) = self.waiting.take() {
             commands += 1;
-            // What was not recalled is missing, or its change is refused.
-            self.execute(waiting.args.args(), output, &mut turn);
+            let args = waiting.args.args();
+            let lacks = |key: &Bytes| door.engine.lacks(key, Purpose::Write);
+            if waiting.depends && waiting.keys.iter().any(lacks) {
+                // What it would write depends on what it cannot read.
+                let reply = Reply::new(output, self.protocol);
+                complete(reply, |_| Err(self.refuse(args, WriteError::Evicted.into())));
+            } else {
+                self.execute(args, output, &mut turn);
+            }
         }
         let batch = loop {
             if self.closing {
@@ -151,7 +161,8 @@ impl Session {
         };
         let lacking = |key: &&[u8]| engine.lacks(key, purpose);
         let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
-        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose })
+        let depends = purpose == Purpose::Write && !command.deletes;
+        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose, depends })
     }
 
     /// Fetches from peers what the request that comes next needs.

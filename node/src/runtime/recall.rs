@@ -160,12 +160,13 @@ impl Runtime {
             }
             self.engine.follow(reply.clock, Stamp::ZERO);
             for (key, entry) in reply.entries {
-                // What lies in the future is refused and counted there.
-                let _ = self.engine.apply(&key, entry);
+                if self.engine.apply(&key, entry).is_none() {
+                    return Err("gave what lies in the future".to_owned());
+                }
             }
             let coming: BTreeSet<Bytes> = reply.coming.into_iter().collect();
             let store = &self.engine.store;
-            while asked[..answered].iter().any(|key| coming.contains(key) && store.is_evicted(key)) {
+            while asked[..answered].iter().any(|key| coming.contains(key) && store.may_be_evicted(key)) {
                 if Instant::now() >= deadline {
                     return Err("what was to come by replication did not come in time".to_owned());
                 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use parking_lot::Mutex;
 
@@ -14,6 +14,7 @@ use super::memory::{EvictionPolicy, MemoryLimit};
 use super::shard::Candidate;
 use super::slots::{Counts, Slot};
 use super::{SHARDS, SLOTS_PER_SHARD, Store};
+use crate::slot::slot_of;
 use crate::status::MemoryStatus;
 
 /// Records looked at to choose one to evict.
@@ -46,10 +47,21 @@ pub(super) struct Memory {
     /// Shard that is looked at next.
     hand: AtomicUsize,
     unacknowledged: OnceLock<Test>,
+    /// Of each shard, how many changes are being made that are not in the peers' queues yet.
+    unqueued: Box<[AtomicUsize]>,
 }
 
 /// Whether something holds for a key.
 type Test = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// A change that is not in the peers' queues yet: it looks as if every peer had it.
+pub(crate) struct Changing<'a>(&'a AtomicUsize);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
 
 /// The best of some records to evict.
 #[derive(Default)]
@@ -77,6 +89,7 @@ impl Memory {
             stubs_dropped: AtomicU64::new(0),
             hand: AtomicUsize::new(0),
             unacknowledged: OnceLock::new(),
+            unqueued: (0..SHARDS).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
@@ -151,6 +164,13 @@ impl Store {
     pub(crate) fn spare(&self, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
         // Set once, when the node is put together.
         let _ = self.memory.unacknowledged.set(Box::new(test));
+    }
+
+    /// Says that a key is about to change, and the change to be queued for peers, until what is given is dropped.
+    pub(crate) fn changing(&self, key: &[u8]) -> Changing<'_> {
+        let changes = &self.memory.unqueued[usize::from(slot_of(key)) / SLOTS_PER_SHARD];
+        changes.fetch_add(1, SeqCst);
+        Changing(changes)
     }
 
     /// Memory in numbers.
@@ -229,8 +249,7 @@ impl Store {
                 }
                 let candidate = Candidate { slot: index * SLOTS_PER_SHARD + candidate.slot, ..candidate };
                 let beats = |other: Option<Candidate>| other.is_none_or(|other| candidate.rank < other.rank);
-                let unacknowledged = || self.memory.unacknowledged.get().is_some_and(|test| test(key));
-                if beats(sample.best) && !unacknowledged() {
+                if beats(sample.best) && !self.may_be_unacknowledged(index, key) {
                     sample.best = Some(candidate);
                 } else if beats(sample.spared) {
                     sample.spared = Some(candidate);
@@ -243,10 +262,22 @@ impl Store {
         sample
     }
 
+    /// Whether some peer may lack the latest change of a key in this shard.
+    fn may_be_unacknowledged(&self, shard: usize, key: &[u8]) -> bool {
+        self.memory.unqueued[shard].load(SeqCst) > 0
+            || self.memory.unacknowledged.get().is_some_and(|test| test(key))
+    }
+
     fn evict(&self, candidate: Candidate, unacknowledged: bool) -> bool {
-        let mut shard = self.lock(candidate.slot / SLOTS_PER_SHARD);
+        let index = candidate.slot / SLOTS_PER_SHARD;
+        let mut shard = self.lock(index);
         let mut slot = shard.slot_mut(&self.digest_key, candidate.slot % SLOTS_PER_SHARD);
-        slot.evict(candidate.hash, |key, record, actors| {
+        // Since it was looked at, it may have been changed, or have been asked for.
+        let may_go = |key: &[u8]| {
+            !self.memory.is_wanted(candidate.hash)
+                && (unacknowledged || !self.may_be_unacknowledged(index, key))
+        };
+        slot.evict(candidate.hash, may_go, |key, record, actors| {
             record.read(actors, |entry| {
                 if let Some(contents) = entry.contents() {
                     self.memory.contributed_until.fetch_max(contents.last_of(self.actor), Relaxed);

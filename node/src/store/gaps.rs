@@ -65,6 +65,7 @@ impl Store {
         let slot = usize::from(at.slot);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD).adopt(at.hash, version);
+        self.memory.absent.lock().remove(at.hash);
         drop(shard);
         self.keep_within_limit();
     }

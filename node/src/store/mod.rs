@@ -98,15 +98,17 @@ impl Store {
     /// Reads a key's entry for a client, tombstones included, after a due expiry took effect.
     pub(crate) fn with_entry<R>(&self, key: &[u8], now_ms: u64, read: impl FnOnce(&Entry) -> R) -> Option<R> {
         let (slot, hash) = self.locate(key);
+        let index = slot % SLOTS_PER_SHARD;
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
-        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
-        self.expire_if_due(&mut slot, hash, key, now_ms);
-        let seen = slot.read(hash, key, now_ms, |record, actors| record.read(actors, read));
-        drop(slot);
-        drop(shard);
-        // What expired is remembered until every member knows.
-        self.keep_within_limit();
-        seen
+        if shard.slot(index).find(hash, key).is_some_and(|record| record.is_due(now_ms)) {
+            self.expire_if_due(&mut shard.slot_mut(&self.digest_key, index), hash, key, now_ms);
+            drop(shard);
+            // What expired is remembered until every member knows, and that takes memory.
+            self.keep_within_limit();
+            shard = self.lock(slot / SLOTS_PER_SHARD);
+        }
+        let mut slot = shard.slot_mut(&self.digest_key, index);
+        slot.read(hash, key, now_ms, |record, actors| record.read(actors, read))
     }
 
     /// The same for a peer: that is no use of the key, and nothing is evicted for it.
@@ -161,7 +163,7 @@ impl Store {
     /// Merges an entry that came from a peer, in place.
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
-    /// was evicted here does not come back unless it is [wanted](Self::want); any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether an entry was seen here
+    /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether an entry was seen here
     /// and would be held if it had not been removed; it must not use the store. Where eviction may be
     /// why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
@@ -172,17 +174,25 @@ impl Store {
         is_collected: impl FnOnce(&Entry) -> bool,
     ) -> Applied {
         incoming.expire(now_ms);
-        if let Some(contents) = incoming.contents_mut() {
-            contents.set_unbroken_since(self.memory.contributed_until());
-        }
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
         }
         let evicted = shard.slot(slot % SLOTS_PER_SHARD).stub(hash);
-        if evicted.is_some_and(|stub| stub.version == incoming.version()) && !self.memory.is_wanted(hash) {
-            return Applied::Merged(Merged::default());
+        if let Some(stub) = evicted {
+            // Who wants the key back asks on for what was here; sync takes what is left of it in the cluster.
+            let refused = match self.memory.is_wanted(hash) {
+                true => incoming.stamp().time < stub.epoch,
+                false => stub.version == incoming.version(),
+            };
+            if refused {
+                return Applied::Merged(Merged::default());
+            }
+        }
+        // Under the lock: what is evicted from now on is not among what comes in.
+        if let Some(contents) = incoming.contents_mut() {
+            contents.set_unbroken_since(self.memory.contributed_until());
         }
         let remembers = evicted.is_none() && !self.memory.has_forgotten();
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);

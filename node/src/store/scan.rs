@@ -17,8 +17,12 @@ impl Store {
     /// Looks at `SLOTS_LIMIT` slots at most, so that one call stays short: a call may return no key and still
     /// not be the last.
     pub(crate) fn scan(&self, cursor: u64, count: usize, now_ms: u64) -> (u64, Vec<Bytes>) {
-        let found = self.walk(cursor, count, now_ms);
+        let evicted = self.memory_use().evicted;
+        let mut found = self.walk(cursor, count, now_ms);
         self.keep_within_limit();
+        if self.memory_use().evicted != evicted {
+            found.1.retain(|key| self.peek(key, now_ms, |entry| entry.kind(now_ms).is_some()) == Some(true));
+        }
         found
     }
 

@@ -4,7 +4,7 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as TableEntry, VacantEntry};
-use rumour_crdt::{Cell, DigestKey, Entry, Stamp};
+use rumour_crdt::{Cell, DigestKey, Entry, Hlc, Stamp};
 
 use super::access::Usage;
 use super::actors::Actors;
@@ -173,17 +173,26 @@ impl SlotMut<'_> {
         removed
     }
 
-    /// Takes the value of a key out of memory and leaves a stub, so that the cell stays as it is. `evicted` is told what goes.
+    /// Takes what a key holds out of memory, if it may go, and leaves a stub, so that the cell stays as it is. `evicted` is told what
+    /// goes.
     /// Returns whether there was one.
-    pub(super) fn evict(&mut self, hash: u64, evicted: impl FnOnce(&[u8], &Record, &Actors)) -> bool {
+    pub(super) fn evict(
+        &mut self,
+        hash: u64,
+        may_go: impl Fn(&[u8]) -> bool,
+        evicted: impl FnOnce(&[u8], &Record, &Actors),
+    ) -> bool {
         let digest_key = self.digest_key;
-        let same = |record: &Record| record.is_live() && digest_key.key_hash(record.key()) == hash;
+        let same = |record: &Record| {
+            record.is_live() && digest_key.key_hash(record.key()) == hash && may_go(record.key())
+        };
         let Ok(present) = self.slot.records.find_entry(hash, same) else { return false };
         let (record, _) = present.remove();
         self.counts.take(&record);
         evicted(record.key(), &record, self.actors);
         let ends_at_ms = record.ends_at_ms().unwrap_or(u64::MAX);
-        let stub = Stub { hash, version: record.version(self.actors), ends_at_ms };
+        let (version, epoch) = (record.version(self.actors), record.stamp(self.actors).time);
+        let stub = Stub { hash, version, epoch, ends_at_ms };
         self.put_stub(stub);
         true
     }
@@ -205,7 +214,7 @@ impl SlotMut<'_> {
             return true;
         }
         self.slot.cell.insert(digest_key, hash, version);
-        self.put_stub(Stub { hash, version, ends_at_ms: u64::MAX });
+        self.put_stub(Stub { hash, version, epoch: Hlc::ZERO, ends_at_ms: u64::MAX });
         true
     }
 

@@ -1,10 +1,14 @@
 //! What is left of the evicted entries of one slot.
 
+use rumour_crdt::Hlc;
+
 /// What is left of an evicted entry: enough for the digest to be as if it was still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stub {
     pub(super) hash: u64,
     pub(super) version: u64,
+    /// When the key had last been replaced as a whole; zero if that is not known.
+    pub(super) epoch: Hlc,
     /// When the value would have expired, [`u64::MAX`] if it stays: others then hold an entry without a value.
     pub(super) ends_at_ms: u64,
 }

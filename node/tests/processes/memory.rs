@@ -93,6 +93,9 @@ fn what_cannot_be_fetched_is_not_begun_anew() {
     large.signal("STOP");
     let refused = text(&here.say("INCR number"));
     assert!(refused.starts_with("TRYAGAIN"), "{refused}");
+    let refused = text(&here.say("RENAME number other"));
+    assert!(refused.starts_with("TRYAGAIN"), "{refused}");
+    assert_eq!(here.say("EXISTS other"), Reply::Number(0));
     large.signal("CONT");
     wait_for("the peer answers", PATIENCE, || match here.say("INCR number") {
         Reply::Number(41) => Ok(()),

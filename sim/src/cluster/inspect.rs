@@ -293,6 +293,10 @@ impl Cluster {
                     status.tombstones,
                     running.node.engine().now_ms()
                 );
+                let dead = running.node.export().into_iter().filter(|(_, entry)| !entry.is_visible());
+                for (key, entry) in dead.take(DIFFERENCES_SHOWN) {
+                    detail += &format!(" {} is {entry:?};", show(&key));
+                }
             });
             self.world().violation("what is dead is forgotten", detail);
         }

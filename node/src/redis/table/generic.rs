@@ -22,6 +22,7 @@ pub(super) static COMMANDS: &[Command] = &[
         .doc("generic", "1.0.0", PER_KEY, "Deletes keys; returns how many had a value.")
         .keys(Keys::ALL)
         .tips(&[MULTI_SHARD, SUM])
+        .deletes()
         .run(keys::del),
     Command::new("exists", -2, READONLY | FAST, KEYSPACE)
         .doc(
@@ -124,6 +125,7 @@ pub(super) static COMMANDS: &[Command] = &[
         .doc("generic", "4.0.0", PER_KEY, "Deletes keys, as DEL does; returns how many had a value.")
         .keys(Keys::ALL)
         .tips(&[MULTI_SHARD, SUM])
+        .deletes()
         .run(keys::del),
 ];
 
