@@ -188,7 +188,7 @@ impl Cluster {
             for (key, entry) in entries {
                 let (held, visible) = versions.entry(key.clone()).or_default();
                 held.insert(name.clone(), entry.version());
-                *visible |= Face::at(entry, *now_ms).visible().is_some();
+                *visible |= entry.kind(*now_ms).is_some();
             }
         }
         let unlike = |(held, visible): &(BTreeMap<String, u64>, bool)| {
