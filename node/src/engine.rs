@@ -511,9 +511,8 @@ impl EngineState {
 
     /// Replication has brought all of a key.
     pub(crate) fn has_arrived(&self, key: &[u8]) {
-        let mut awaited = self.awaited.lock();
-        if !awaited.is_empty() {
-            awaited.remove(&self.store.position(key));
+        if self.phase.state() == MemberState::Joining {
+            self.awaited.lock().remove(&self.store.position(key));
         }
     }
 

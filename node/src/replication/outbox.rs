@@ -4,6 +4,7 @@
 //! written a thousand times while the link is busy is sent once. Of counters and collections it holds the join
 //! of the deltas that wait. For a peer that is away the queue is its hint list.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
@@ -38,20 +39,23 @@ pub(crate) struct Outbox {
 struct Flight {
     batch: u64,
     keys: Vec<(Bytes, Change)>,
-    /// Hashes of the keys, in order.
-    hashes: Vec<u64>,
+    /// Hashes of the keys, in order, once somebody asked: only who evicts does.
+    hashes: OnceCell<Vec<u64>>,
 }
 
 impl Flight {
     fn new(batch: u64, keys: Vec<(Bytes, Change)>) -> Self {
-        let mut hashes: Vec<u64> = keys.iter().map(|(key, _)| xxh3_64(key)).collect();
-        hashes.sort_unstable();
-        Self { batch, keys, hashes }
+        Self { batch, keys, hashes: OnceCell::new() }
     }
 
     /// Whether the key is in it, or one of the same hash.
     fn holds(&self, key: &[u8]) -> bool {
-        self.hashes.binary_search(&xxh3_64(key)).is_ok()
+        let hashes = self.hashes.get_or_init(|| {
+            let mut hashes: Vec<u64> = self.keys.iter().map(|(key, _)| xxh3_64(key)).collect();
+            hashes.sort_unstable();
+            hashes
+        });
+        hashes.binary_search(&xxh3_64(key)).is_ok()
     }
 
     fn bytes(&self) -> usize {

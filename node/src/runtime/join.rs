@@ -74,8 +74,9 @@ impl Runtime {
             if parts.get() != arrived {
                 (arrived, since) = (parts.get(), Instant::now());
             }
-            // The connection broke, or the peer's queue was full: the next session asks again.
-            filled = since.elapsed() < LARGE_PATIENCE;
+            // The connection broke, or the peer's queue was full: the next session asks again. What moves may be other entries, so
+            // that only this node's patience bounds the wait.
+            filled = since.elapsed() < LARGE_PATIENCE && !self.joining.lock().is_overdue(Instant::now());
             sleep(JOIN_TICK).await;
         }
         engine.awaited.lock().clear();

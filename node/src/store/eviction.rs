@@ -166,11 +166,13 @@ impl Store {
         let _ = self.memory.unacknowledged.set(Box::new(test));
     }
 
-    /// Says that a key is about to change, and the change to be queued for peers, until what is given is dropped.
-    pub(crate) fn changing(&self, key: &[u8]) -> Changing<'_> {
+    /// Says that a key is about to change, and the change to be queued for peers, until what is given is dropped. `None` where
+    /// nothing is ever evicted.
+    pub(crate) fn changing(&self, key: &[u8]) -> Option<Changing<'_>> {
+        self.memory.limit.bytes?;
         let changes = &self.memory.unqueued[usize::from(slot_of(key)) / SLOTS_PER_SHARD];
         changes.fetch_add(1, SeqCst);
-        Changing(changes)
+        Some(Changing(changes))
     }
 
     /// Memory in numbers.
