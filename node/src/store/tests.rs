@@ -167,6 +167,23 @@ fn keys_that_peers_lack_and_keys_in_use_stay() {
 }
 
 #[test]
+fn a_key_whose_change_is_not_queued_yet_stays() {
+    let store = small_store(EvictionPolicy::AllKeysLru, 150_000);
+    let mut minter = Minter::new(ActorId::new(1));
+    let mut fill = |from: u32| {
+        for n in from..from + 2000 {
+            write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
+        }
+    };
+    let changing = store.changing(b"k0");
+    fill(0);
+    assert!(get(&store, b"k0", 1000).is_some(), "it looks as if every peer had it");
+    drop(changing);
+    fill(2000);
+    assert_eq!(get(&store, b"k0", 1000), None);
+}
+
+#[test]
 fn without_eviction_clients_are_refused_and_peers_are_not() {
     let store = small_store(EvictionPolicy::NoEviction, 10_000);
     let mut minter = Minter::new(ActorId::new(1));
