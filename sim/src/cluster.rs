@@ -224,20 +224,23 @@ impl Cluster {
         }
     }
 
-    /// Waits until a node serves. One that does not within its patience is a violation.
+    /// Waits until a node serves, and gives whether it does. One that does not within its patience is a violation, unless it
+    /// is crashed before.
     pub async fn wait_until_serving(&self, node: usize) -> bool {
         let bound = self.shared.tuning.join_patience + Duration::from_secs(1);
-        let serves = async {
-            while !self.engine(node).is_some_and(|engine| engine.is_serving()) {
-                sleep(POLL).await;
-            }
+        let running_as = || {
+            let members = self.shared.members.lock();
+            members[node].running.as_ref().map(|running| running.watch.label().to_owned())
         };
-        let in_time = timeout(bound, serves).await.is_ok();
-        if !in_time {
-            let state = self.stopped_by_itself(node).unwrap_or_else(|| "it is still joining".to_owned());
-            self.world().violation("a started node comes to serve", format!("{}: {state}", node_name(node)));
+        let incarnation = running_as();
+        let is_serving = || self.engine(node).is_some_and(|engine| engine.is_serving());
+        let is_gone = || running_as() != incarnation;
+        if self.wait_until(bound, || is_gone() || is_serving()).await.is_some() {
+            return !is_gone() && is_serving();
         }
-        in_time
+        let state = self.stopped_by_itself(node).unwrap_or_else(|| "it is still joining".to_owned());
+        self.world().violation("a started node comes to serve", format!("{}: {state}", node_name(node)));
+        false
     }
 
     /// The highest stamp that a running node holds, flushes included.
