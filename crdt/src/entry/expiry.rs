@@ -1,5 +1,6 @@
 //! When a key ends: by the last writer, or by a policy where several ends were set concurrently.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -295,12 +296,25 @@ impl Entry {
         true
     }
 
+    /// The order in which the vectors of two states of the same epoch are joined, if either has rivals: unlike that of the ends that
+    /// hold it does not turn round when they merge.
+    pub(super) fn order_of_rivals(&self, other: &Self) -> Option<Ordering> {
+        let newest =
+            |entry: &Self| entry.expiry_register.as_ref().map_or(entry.stamp, |register| register.newest());
+        self.has_rivals_beside(other).then(|| newest(self).cmp(&newest(other)))
+    }
+
+    /// Whether the other state is of the same epoch and either has rivals.
+    fn has_rivals_beside(&self, other: &Self) -> bool {
+        let has_rivals =
+            |entry: &Self| matches!(entry.expiry_register.as_deref(), Some(ExpiryRegister::Rivals(_)));
+        self.stamp == other.stamp && (has_rivals(self) || has_rivals(other))
+    }
+
     /// Merges the ends of another state of the same epoch, if either has rivals. Returns whether that was so, and
     /// whether anything changed.
     pub(super) fn merge_rivals(&mut self, other: &Self) -> Option<bool> {
-        let has_rivals =
-            |entry: &Self| matches!(entry.expiry_register.as_deref(), Some(ExpiryRegister::Rivals(_)));
-        if self.stamp != other.stamp || !has_rivals(self) && !has_rivals(other) {
+        if !self.has_rivals_beside(other) {
             return None;
         }
         let before = (self.expiry_register.clone(), self.expires_at_ms, self.body.clone());

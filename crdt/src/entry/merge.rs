@@ -45,7 +45,7 @@ impl Entry {
         if winner.lost_sight_of(loser) {
             merged.report(|| Conflict { element: None, losing: loser.side(), winning: winner.side() });
         }
-        merged.changed = self.merge_seen(other, order);
+        merged.changed = self.merge_seen(other, self.order_of_rivals(other).unwrap_or(order));
         merged.changed |= self.merge_contents(other, &mut merged);
         if let Some(changed) = self.merge_rivals(other) {
             merged.changed |= changed;

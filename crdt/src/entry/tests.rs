@@ -354,3 +354,34 @@ fn an_epoch_that_follows_an_expiry_names_those_alone_as_writers_that_write() {
     assert!(grounded.stamp().is_derived());
     assert!(grounded.writers().all(|writer| writer == ActorId::new(1)), "{:?}", grounded.stamp());
 }
+
+/// The greatest of the policies chooses, so that the end that holds may lie below those that held before: the order of the two
+/// states turns round when they merge.
+#[test]
+fn merging_ends_again_changes_nothing_also_when_the_vectors_are_full() {
+    let written = value("v", stamp(4, 9, 1), None);
+    let over = |actors: [u64; 2]| {
+        let lost = actors.map(|actor| value("lost", stamp(1, actor, 1), None));
+        lost.iter().fold(written.clone(), |entry, lost| merged(&entry, lost))
+    };
+    let ending = |entry: &Entry, policy, at_ms, stamp| {
+        let mut entry = entry.clone();
+        assert!(entry.set_expiry_by(policy, Some(at_ms), stamp));
+        entry
+    };
+    let one = over([1, 2]);
+    let one = merged(
+        &ending(&one, ExpiryPolicy::Longest, 500, stamp(12, 1, 2)),
+        &ending(&one, ExpiryPolicy::LastWriter, 50, stamp(5, 2, 2)),
+    );
+    let two = ending(&over([3, 4]), ExpiryPolicy::Shortest, 100, stamp(10, 3, 2));
+    for (one, two) in [(&one, &two), (&two, &one)] {
+        let both = merged(one, two);
+        assert_eq!(ends(&both), Some(50));
+        for part in [one, two] {
+            let mut again = both.clone();
+            assert!(!Entry::merge(&mut again, part).changed);
+            assert_eq!(again, both);
+        }
+    }
+}
