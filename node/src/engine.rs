@@ -28,11 +28,11 @@ use crate::membership::MemberState;
 use crate::namespace::Namespaces;
 use crate::replication::Fanout;
 use crate::status::{MemoryStatus, Status, StatusSource};
-use crate::store::{Applied, KeyUse, Position, Store};
+use crate::store::{Applied, Brought, KeyUse, Position, Store};
 use crate::sync::Watermarks;
 pub use elements::{Elements, element_bytes};
 pub use image::Image;
-pub use recall::Purpose;
+pub use recall::{Kept, Purpose};
 pub(crate) use recall::{Recalled, Recaller};
 pub use view::View;
 pub use writer::Writer;
@@ -460,13 +460,13 @@ pub(crate) fn check_name(bytes: usize) -> Result<(), WriteError> {
 
 impl EngineState {
     /// Merges an entry from a peer and counts what came of it. `None`: refused for lying in the future.
-    pub(crate) fn apply(&self, key: &[u8], entry: Entry) -> Option<Applied> {
+    pub(crate) fn apply(&self, key: &[u8], entry: Entry, brought: Brought) -> Option<Applied> {
         if self.clock.observe_entry(&entry).is_err() {
             self.counters.refused_future.add(1);
             return None;
         }
         let is_collected = |incoming: &Entry| self.watermarks.lock().is_collected(incoming);
-        let applied = self.store.apply(key, entry, self.clock.due_ms(), is_collected);
+        let applied = self.store.apply(key, entry, self.clock.due_ms(), brought, is_collected);
         match &applied {
             Applied::Merged(merged) => {
                 self.counters.conflicts.add(merged.conflicts as u64);

@@ -57,8 +57,8 @@ pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
 pub use config::{Credentials, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
 pub use engine::{
-    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, PAYLOAD_BYTES_LIMIT, Purpose, SetExpiry, SetOptions,
-    SetOutcome, Ttl, VALUE_BYTES_LIMIT, Version, View, Writer, element_bytes,
+    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Kept, PAYLOAD_BYTES_LIMIT, Purpose, SetExpiry,
+    SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT, Version, View, Writer, element_bytes,
 };
 pub use env::{Environment, Observer, Removal, SystemClock, WallClock};
 pub use error::{NodeError, WriteError};

@@ -9,7 +9,7 @@ use rumour_crdt::{ActorId, Dot, Entry, Hlc, Stamp};
 use rumour_transport::NodeId;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Position, VersionItem};
+use crate::store::{EvictedItem, Position, VersionItem};
 
 /// Kinds of requests and frames: the byte in a frame's head.
 pub(crate) mod kind {
@@ -147,7 +147,7 @@ pub(crate) enum SyncReply {
     Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
     /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
-    /// large for a message and comes by replication.
+    /// large for a message and comes by replication, `evicted` what of it I do not have any more.
     Exchange {
         clock: Hlc,
         entries: Vec<(Bytes, Entry)>,
@@ -155,6 +155,7 @@ pub(crate) enum SyncReply {
         refused: Option<Hlc>,
         gone: Vec<GoneItem>,
         handed: Vec<Position>,
+        evicted: Vec<EvictedItem>,
     },
     /// Understood.
     Done,

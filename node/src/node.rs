@@ -96,7 +96,7 @@ impl Node {
     /// Slot, key hash and version of everything that the digest is about, in order: entries, and what is kept of evicted ones.
     #[must_use]
     pub fn versions(&self) -> Vec<(u16, u64, u64)> {
-        let versions = self.runtime.engine.store.all_versions().into_iter();
+        let versions = self.runtime.engine.store.all_versions(0).into_iter();
         versions.map(|item| (item.at.slot, item.at.hash, item.version)).collect()
     }
 

@@ -13,7 +13,7 @@ use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use rumour::{Condition, Engine, Purpose, SetExpiry, SetOptions, WriteError};
+use rumour::{Condition, Engine, Kept, Purpose, SetExpiry, SetOptions, WriteError};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -193,19 +193,20 @@ impl Client {
         }
     }
 
-    /// Has the node fetch what it evicted, as doors do. The node to go on with, if it still runs.
-    async fn recall(&self, node: usize, engine: &Engine, key: &[u8]) -> Option<Engine> {
-        if engine.lacks(key, Purpose::Write) {
-            engine.recall([key], Purpose::Write).await;
-        }
-        self.cluster.engine(node)
+    /// Has the node fetch what it evicted, as doors do. The node to go on with, if it still runs, and what keeps the key there.
+    async fn recall(&self, node: usize, engine: &Engine, key: &[u8]) -> Option<(Engine, Option<Kept>)> {
+        let kept = match engine.lacks(key, Purpose::Write) {
+            true => Some(engine.recall([key], Purpose::Write).await),
+            false => None,
+        };
+        self.cluster.engine(node).map(|engine| (engine, kept))
     }
 
     async fn operate(&mut self, node: usize, engine: &Engine) {
         let operation = Operation::draw(&mut self.rng, self.settings.flush_permille);
         let key = key_name(self.rng.random_range(0..self.settings.keys));
         let key = key.as_bytes();
-        let Some(engine) = &self.recall(node, engine, key).await else { return };
+        let Some((engine, _kept)) = &self.recall(node, engine, key).await else { return };
         let changed = match operation {
             Operation::Set => self.set(engine, key, SetExpiry::Clear, Condition::Always),
             Operation::SetExpiring => {
@@ -238,7 +239,7 @@ impl Client {
         self.written += 1;
         let unique = (self.number * 1_000_000) as i64 + self.written as i64;
         let operation = self.settings.collections.operation(&mut self.rng, unique);
-        let Some(engine) = &self.recall(node, engine, &operation.key).await else { return };
+        let Some((engine, _kept)) = &self.recall(node, engine, &operation.key).await else { return };
         let expires_at_ms = self.expiry_ms(engine);
         let changed = operation.perform(engine, expires_at_ms);
         if let Some(watch) = self.cluster.watch(node) {

@@ -51,7 +51,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, WriteError> {
         self.engine.check_serving()?;
-        self.engine.recall([key.as_ref()], Purpose::Read).await;
+        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
         Ok(self.engine.get(key.as_ref()))
     }
 
@@ -68,7 +68,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        self.engine.recall([key.as_ref()], Purpose::Read).await;
+        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
         self.engine.delete(key.as_ref())
     }
 
@@ -77,7 +77,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, WriteError> {
-        self.engine.recall([key.as_ref()], Purpose::Write).await;
+        let _kept = self.engine.recall([key.as_ref()], Purpose::Write).await;
         self.engine.expire_at(key.as_ref(), Some(expiry_ms(&self.engine, ttl)))
     }
 
@@ -86,7 +86,7 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        self.engine.recall([key.as_ref()], Purpose::Write).await;
+        let _kept = self.engine.recall([key.as_ref()], Purpose::Write).await;
         self.engine.expire_at(key.as_ref(), None)
     }
 
@@ -96,7 +96,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl, WriteError> {
         self.engine.check_serving()?;
-        self.engine.recall([key.as_ref()], Purpose::Read).await;
+        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
         Ok(self.engine.expiry(key.as_ref()))
     }
 
@@ -168,9 +168,8 @@ impl<'a> IntoFuture for Set<'a> {
         let expiry = self.ttl.map_or(SetExpiry::Clear, |ttl| SetExpiry::At(expiry_ms(self.engine, ttl)));
         let options = SetOptions { expiry, condition: self.condition };
         Box::pin(async move {
-            if options.condition != Condition::Always {
-                self.engine.recall([&self.key[..]], Purpose::Write).await;
-            }
+            let needed = (options.condition != Condition::Always).then_some(&self.key[..]);
+            let _kept = self.engine.recall(needed, Purpose::Write).await;
             Ok(self.engine.set(&self.key, self.value, options)?.written)
         })
     }
@@ -186,7 +185,7 @@ async fn read<R>(
     read: impl FnOnce(View<'_>) -> R,
 ) -> Result<Option<R>, WriteError> {
     engine.check_serving()?;
-    engine.recall([key], Purpose::Read).await;
+    let _kept = engine.recall([key], Purpose::Read).await;
     engine.read(key, |view| match view {
         None => Ok(None),
         Some(view) if view.kind() == wanted => Ok(Some(read(view))),
@@ -201,7 +200,7 @@ async fn write<R>(
     wanted: Kind,
     write: impl FnOnce(&mut Writer<'_>) -> Result<R, WriteError>,
 ) -> Result<R, WriteError> {
-    engine.recall([key], Purpose::Write).await;
+    let _kept = engine.recall([key], Purpose::Write).await;
     engine.write(key, |key| {
         key.expect(wanted)?;
         write(key)

@@ -4,12 +4,14 @@
 //! So whoever waits for the network anyway, which is the doors, recalls keys before it uses them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Engine;
+use super::{Engine, EngineState};
 
 /// What keys are recalled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,37 +57,66 @@ impl Engine {
     /// Brings back those of the keys that were evicted here, from peers that have them. Waits for peers only if there are such
     /// keys, and for a few seconds at most; a key that no peer answered for
     /// shows as missing, or in part, and [`write`](Self::write) refuses to change it.
-    pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) {
+    ///
+    /// They are not evicted again before what is given is dropped: use them first.
+    pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) -> Kept {
+        let mut kept = Kept { engine: Arc::clone(&self.inner), keys: Vec::new() };
         if !self.has_gaps() {
-            return;
+            return kept;
         }
         let lacking = |key: &&[u8]| self.lacks(key, purpose);
         let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
-        let Some(recaller) = self.inner.recaller.get().filter(|_| !keys.is_empty()) else { return };
-        let recalled = recaller.recall(keys.clone()).await;
+        let Some(recaller) = self.inner.recaller.get().filter(|_| !keys.is_empty()) else { return kept };
+        self.inner.store.want(&keys);
+        kept.keys = keys;
+        let recalled = recaller.recall(kept.keys.clone()).await;
         let counters = &self.inner.counters;
-        for key in keys {
-            if recalled.unsure.contains(&key) {
+        for key in &kept.keys {
+            if recalled.unsure.contains(key) {
                 counters.recalls_failed.add(1);
-            } else if !recalled.absent.contains(&key) {
+            } else if !recalled.absent.contains(key) {
                 counters.recalled.add(1);
             } else if purpose == Purpose::Write {
                 // It may begin anew.
-                self.inner.store.settle(&key, self.now_ms());
+                self.inner.store.settle(key, self.now_ms());
             }
+        }
+        kept
+    }
+}
+
+/// Recalled keys, which are not evicted as long as this lives.
+#[must_use = "the keys may be evicted again before they are used"]
+pub struct Kept {
+    engine: Arc<EngineState>,
+    keys: Vec<Bytes>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.keys.len()).finish()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.engine.store.want_no_more(&self.keys);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use parking_lot::Mutex;
+    use rumour_crdt::Entry;
 
     use super::*;
+    use crate::engine::SetOptions;
     use crate::engine::testing::{engine_at, engine_within};
-    use crate::engine::{EngineState, SetOptions};
     use crate::error::WriteError;
-    use crate::store::Found;
+    use crate::replication::{Change, Outbox};
+    use crate::store::{Brought, Found};
 
     /// A peer that gives what it has, or does not answer.
     struct Peer {
@@ -99,9 +130,7 @@ mod tests {
                 let unsure = keys.into_iter().collect();
                 return Box::pin(std::future::ready(Recalled { unsure, absent: BTreeSet::new() }));
             };
-            self.to.store.want(&keys);
             keys.iter().for_each(|key| send(from, &self.to, key));
-            self.to.store.want_no_more(&keys);
             let absent = keys.into_iter().filter(|key| self.to.store.may_be_evicted(key)).collect();
             Box::pin(std::future::ready(Recalled { unsure: BTreeSet::new(), absent }))
         }
@@ -111,7 +140,7 @@ mod tests {
     fn send(from: &EngineState, to: &EngineState, key: &[u8]) {
         if let Found::Entries(held) = from.store.entries_at(from.store.position(key), usize::MAX) {
             held.into_iter().for_each(|(key, entry)| {
-                to.apply(&key, entry);
+                to.apply(&key, entry, Brought::AsHeld);
             });
         }
     }
@@ -157,7 +186,7 @@ mod tests {
             evict(&here, key);
             assert_eq!(here.get(key), None);
             assert_eq!(here.write(key, |key| key.add(1)), Err(WriteError::Evicted));
-            here.recall([key], Purpose::Write).await;
+            drop(here.recall([key], Purpose::Write).await);
             here.write(key, |key| key.add(1)).expect("it came back").expect("a number");
             send(&small, &peer, key);
         }
@@ -191,7 +220,7 @@ mod tests {
         both(&small, &other);
         evict(&here, b"counted");
         evict(&here, b"set");
-        here.recall([&b"counted"[..], b"set"], Purpose::Write).await;
+        drop(here.recall([&b"counted"[..], b"set"], Purpose::Write).await);
         add(1);
         put("c");
         both(&small, &other);
@@ -210,7 +239,7 @@ mod tests {
         let here = Engine::new(small.clone());
         here.write(b"counted", |key| key.add(2)).expect("it serves").expect("a number");
         evict(&here, b"counted");
-        here.recall([&b"counted"[..]], Purpose::Write).await;
+        drop(here.recall([&b"counted"[..]], Purpose::Write).await);
         assert_eq!(here.write(b"counted", |key| key.add(1)), Err(WriteError::Evicted));
         assert_eq!(small.counters.recalls_failed.get(), 1);
         here.set(b"counted", "7".into(), SetOptions::default()).expect("nothing of what was there matters");
@@ -223,9 +252,9 @@ mod tests {
         let here = Engine::new(small.clone());
         here.write(b"counted", |key| key.add(2)).expect("it serves").expect("a number");
         evict(&here, b"counted");
-        here.recall([&b"counted"[..]], Purpose::Read).await;
+        drop(here.recall([&b"counted"[..]], Purpose::Read).await);
         assert_eq!(here.get(b"counted"), None);
-        here.recall([&b"counted"[..]], Purpose::Write).await;
+        drop(here.recall([&b"counted"[..]], Purpose::Write).await);
         assert_eq!(here.write(b"counted", |key| key.add(1)), Ok(Ok(1)));
         assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
     }
@@ -239,7 +268,7 @@ mod tests {
         send(&small, &peer, b"k");
         set("new").expect("it serves");
         evict(&here, b"k");
-        here.recall([&b"k"[..]], Purpose::Read).await;
+        drop(here.recall([&b"k"[..]], Purpose::Read).await);
         assert_eq!(here.get(b"k"), None);
         assert!(here.is_missing(b"k"), "another peer may have the new one");
     }
@@ -257,20 +286,61 @@ mod tests {
         evict(&here, b"set");
         let queue = peer.fanout.queue(&"small".parse().expect("a name"));
         put(&there, b"b");
-        let mut delta = None;
-        queue.outbox.lock().next_batch(0, 1, |_, change| {
-            if let crate::replication::Change::Delta(entry) = change {
-                delta = Some(rumour_crdt::Entry::clone(entry));
-            }
-            false
-        });
-        small.apply(b"set", delta.expect("the peer knew the set"));
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
         assert!(here.is_missing(b"set"), "one member of two");
-        assert_ne!(small.store.all_versions(), peer.store.all_versions(), "sync sees the difference");
-        here.recall([&b"set"[..]], Purpose::Read).await;
+        assert_ne!(small.store.all_versions(0), peer.store.all_versions(0), "sync sees the difference");
+        drop(here.recall([&b"set"[..]], Purpose::Read).await);
         assert!(!here.is_missing(b"set"));
         let members = here.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len));
         assert_eq!(members, Some(2));
         assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
+    }
+
+    #[tokio::test]
+    async fn a_removal_by_itself_does_not_make_an_evicted_key_look_dead() {
+        let (small, peer) = pair(true);
+        let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
+        for name in [b"a", b"b"] {
+            let put = here.write(b"set", |key| key.members().map(|mut set| set.put(name, (), None)));
+            put.expect("it serves").expect("a set");
+        }
+        send(&small, &peer, b"set");
+        evict(&here, b"set");
+        let queue = peer.fanout.queue(&"small".parse().expect("a name"));
+        let removed = there.write(b"set", |key| key.members().map(|mut set| set.remove(b"a")));
+        assert_eq!(removed, Ok(Ok(true)));
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
+        assert_eq!(small.store.tombstones(), 0, "it would be collected");
+        assert!(here.is_missing(b"set"));
+        assert_ne!(small.store.all_versions(0), peer.store.all_versions(0), "sync sees the difference");
+        send(&peer, &small, b"set");
+        assert_eq!(here.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len)), Some(1));
+    }
+
+    #[test]
+    fn a_part_that_sync_brings_is_not_taken_for_the_whole() {
+        let there = engine_at(2, 1_000_000);
+        let add = || Engine::new(there.clone()).write(b"n", |key| key.add(1)).expect("it serves");
+        add().expect("a number");
+        let queue = there.fanout.queue(&"here".parse().expect("a name"));
+        add().expect("a number");
+        let delta = delta_in(&queue.outbox);
+        for (brought, is_part) in [(Brought::AsHeld, true), (Brought::ByReplication, false)] {
+            let here = engine_at(1, 1_000_000);
+            here.apply(b"n", delta.clone(), brought);
+            assert_eq!(Engine::new(here).lacks(b"n", Purpose::Read), is_part, "{brought:?}");
+        }
+    }
+
+    /// The one delta that waits for a peer.
+    fn delta_in(outbox: &Mutex<Outbox>) -> Entry {
+        let mut delta = None;
+        outbox.lock().next_batch(0, 1, |_, change| {
+            if let Change::Delta(entry) = change {
+                delta = Some((**entry).clone());
+            }
+            false
+        });
+        delta.expect("the peer is known to hold what it is added to")
     }
 }

@@ -18,7 +18,7 @@ use super::stats::RedisStats;
 use super::table;
 use super::transaction::{Queued, Transaction, Watched};
 use crate::WriteError;
-use crate::engine::Purpose;
+use crate::engine::{Kept, Purpose};
 
 /// Replies collected before they are written, in bytes; the last reply may exceed it.
 const BATCH_BYTES_LIMIT: usize = 64 * 1024;
@@ -44,6 +44,8 @@ struct Waiting {
     purpose: Purpose,
     /// Whether what it writes depends on what its keys hold.
     depends: bool,
+    /// Keeps what came.
+    kept: Option<Kept>,
 }
 
 /// State of one connection.
@@ -162,14 +164,14 @@ impl Session {
         let lacking = |key: &&[u8]| engine.lacks(key, purpose);
         let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
         let depends = purpose == Purpose::Write && !command.deletes;
-        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose, depends })
+        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose, depends, kept: None })
     }
 
     /// Fetches from peers what the request that comes next needs.
     pub(super) async fn recall(&mut self) {
-        if let Some(waiting) = &self.waiting {
+        if let Some(waiting) = &mut self.waiting {
             let keys = waiting.keys.iter().map(|key| &key[..]);
-            self.door.engine.recall(keys, waiting.purpose).await;
+            waiting.kept = Some(self.door.engine.recall(keys, waiting.purpose).await);
         }
     }
 

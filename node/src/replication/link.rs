@@ -16,7 +16,7 @@ use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
 use super::patience::Patience;
 use crate::engine::EngineState;
 use crate::message::{Ack, Batch, kind};
-use crate::store::Applied;
+use crate::store::{Applied, Brought};
 
 /// Batches under way and not acknowledged at most. While all are out, changes gather in the outbox.
 const BATCHES_IN_FLIGHT: usize = 8;
@@ -290,7 +290,7 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
     let mut refused = Vec::new();
     for (key, entry) in batch.entries {
         let (dot, whole) = (entry.newest().dot(), !entry.is_delta());
-        match engine.apply(&key, entry) {
+        match engine.apply(&key, entry, Brought::ByReplication) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
             Some(Applied::Collected) => {}
             None => {

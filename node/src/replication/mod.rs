@@ -15,3 +15,5 @@ pub(crate) use fanout::Fanout;
 #[cfg(test)]
 pub(crate) use link::testing;
 pub(crate) use link::{receive, send};
+#[cfg(test)]
+pub(crate) use outbox::Outbox;

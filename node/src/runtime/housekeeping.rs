@@ -30,7 +30,8 @@ impl Runtime {
             let (mut looked, mut pause_at) = (0, LOOKS_TO_PAUSE);
             while looked < LOOKS_PER_TICK {
                 let now_ms = self.engine.clock.due_ms();
-                let looked_now = self.engine.store.expire_some(&mut cursor, LOOKS_AT_ONCE, now_ms);
+                let agreed_ms = self.engine.watermarks.lock().agreed().millis();
+                let looked_now = self.engine.store.expire_some(&mut cursor, LOOKS_AT_ONCE, now_ms, agreed_ms);
                 if cursor.is_at_start() {
                     break;
                 }

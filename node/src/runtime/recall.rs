@@ -1,6 +1,6 @@
 //! Asking peers for what was evicted here, and answering those who ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Weak;
@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Runtime;
 use crate::engine::{EngineState, Recalled, Recaller};
 use crate::message::{RecallReply, RecallRequest, kind};
-use crate::replication::Change;
-use crate::store::Found;
+use crate::store::{Brought, Found};
 
 /// Keys asked for in one request at most.
 const KEYS_LIMIT: usize = 1024;
+/// A request is closed once its keys take this many bytes.
+const REQUEST_BYTES_LIMIT: usize = 1024 * 1024;
 /// A reply is closed once its entries hold this much. An entry that is larger comes by replication.
 const REPLY_BYTES_LIMIT: usize = 1024 * 1024;
 /// How long a peer may take to answer.
@@ -70,14 +71,12 @@ impl<'a> Asking<'a> {
                 }
             }
         }
-        runtime.engine.store.want(&asking.keys);
         asking
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.runtime.engine.store.want_no_more(&self.keys);
         let mut recalls = self.runtime.recalls.lock();
         self.keys.iter().for_each(|key| {
             recalls.remove(key);
@@ -93,7 +92,10 @@ impl Runtime {
         let mut recalled = self.ask(&asking.keys, deadline).await;
         // Nobody may wait for it.
         let _ = asking.answer.send(Some(recalled.clone()));
-        for (key, mut answered) in std::mem::take(&mut asking.others) {
+        let others = std::mem::take(&mut asking.others);
+        // Others need not wait for what this one waits for.
+        drop(asking);
+        for (key, mut answered) in others {
             // Where the other one was dropped midway there is no answer.
             let answer = match timeout_at(deadline, answered.wait_for(Option::is_some)).await {
                 Ok(Ok(answer)) => answer.clone(),
@@ -139,13 +141,15 @@ impl Runtime {
         lacking: &BTreeSet<Bytes>,
         deadline: Instant,
     ) -> Result<(), String> {
-        let mut lacking = lacking.iter().cloned();
-        let mut asked: Vec<Bytes> = Vec::new();
-        loop {
-            asked.extend(lacking.by_ref().take(KEYS_LIMIT - asked.len()));
-            if asked.is_empty() {
-                return Ok(());
-            }
+        let mut lacking: VecDeque<Bytes> = lacking.iter().cloned().collect();
+        while !lacking.is_empty() {
+            let mut bytes = 0;
+            let fits = |key: &&Bytes| {
+                let fits = bytes < REQUEST_BYTES_LIMIT;
+                bytes += key.len();
+                fits
+            };
+            let asked: Vec<Bytes> = lacking.iter().take(KEYS_LIMIT).take_while(fits).cloned().collect();
             let request = RecallRequest { clock: self.engine.clock.send_time(), keys: asked.clone() };
             let body = codec::encode(&request).map_err(|error| error.to_string())?;
             let limit = ANSWER_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
@@ -160,7 +164,7 @@ impl Runtime {
             }
             self.engine.follow(reply.clock, Stamp::ZERO);
             for (key, entry) in reply.entries {
-                if self.engine.apply(&key, entry).is_none() {
+                if self.engine.apply(&key, entry, Brought::AsHeld).is_none() {
                     return Err("gave what lies in the future".to_owned());
                 }
             }
@@ -172,8 +176,9 @@ impl Runtime {
                 }
                 sleep(LOOK_AGAIN).await;
             }
-            asked.drain(..answered);
+            lacking.drain(..answered);
         }
+        Ok(())
     }
 }
 
@@ -197,13 +202,11 @@ pub(super) fn give(engine: &EngineState, peer: &NodeId, request: &RecallRequest)
                 }
             }
             Found::TooLarge(held) if held.contains(key) => {
-                let queue = engine.fanout.queue(peer);
                 // Should the queue be full, the peer waits in vain and asks another one.
-                queue.outbox.lock().push(key, &Change::Whole);
-                queue.wake.notify_one();
+                engine.fanout.hand_over(peer, key);
                 reply.coming.push(key.clone());
             }
-            Found::TooLarge(_) => {}
+            Found::TooLarge(_) | Found::Evicted(_) => {}
         }
     }
     reply

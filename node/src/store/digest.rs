@@ -36,6 +36,17 @@ pub(crate) enum Found {
     Entries(Vec<(Bytes, Entry)>),
     /// More than was asked for, under these keys.
     TooLarge(Vec<Bytes>),
+    /// What it was before it was evicted here.
+    Evicted(EvictedItem),
+}
+
+/// What is left of an evicted entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EvictedItem {
+    /// Its key and version.
+    pub(crate) item: VersionItem,
+    /// When its value expires, in milliseconds since the Unix epoch; [`u64::MAX`] if it stays.
+    pub(crate) ends_at_ms: u64,
 }
 
 impl Store {
@@ -67,11 +78,12 @@ impl Store {
         self.group_cells().into_iter().sum()
     }
 
-    /// The versions of one slot's keys from `from` on, those of evicted ones included, in the order of their hashes.
-    pub(crate) fn versions(&self, slot: u16, from: u64) -> Vec<VersionItem> {
+    /// The versions of one slot's keys from `from` on, in the order of their hashes. Those of evicted ones are among them, as long as
+    /// their values may show anywhere.
+    pub(crate) fn versions(&self, slot: u16, from: u64, now_ms: u64) -> Vec<VersionItem> {
         let shard = self.shard(usize::from(slot));
-        let versions =
-            shard.slot(usize::from(slot) % SLOTS_PER_SHARD).versions(&self.digest_key, shard.actors());
+        let slot_here = shard.slot(usize::from(slot) % SLOTS_PER_SHARD);
+        let versions = slot_here.versions(&self.digest_key, shard.actors(), now_ms);
         let item = |(hash, version)| VersionItem { at: Position { slot, hash }, version };
         let mut items: Vec<_> = versions.filter(|(hash, _)| *hash >= from).map(item).collect();
         drop(shard);
@@ -85,10 +97,14 @@ impl Store {
         Position { slot: slot as u16, hash }
     }
 
-    /// The entries that a listing names, if they take no more than this many bytes: none if it was evicted here, more than one
+    /// The entries that a listing names, if they take no more than this many bytes: none if nothing is held, more than one
     /// only if two keys share a hash.
     pub(crate) fn entries_at(&self, at: Position, bytes_limit: usize) -> Found {
-        self.look_at(at, |records, actors| {
+        self.look_at(at, |slot, records, actors| {
+            if let Some(stub) = slot.stub(at.hash).filter(|_| records.is_empty()) {
+                let item = VersionItem { at, version: stub.version };
+                return Found::Evicted(EvictedItem { item, ends_at_ms: stub.ends_at_ms });
+            }
             if records.iter().map(|record| record.heap_bytes()).sum::<usize>() > bytes_limit {
                 let key = |record: &&Record| Bytes::copy_from_slice(record.key());
                 return Found::TooLarge(records.iter().map(key).collect());
@@ -101,21 +117,21 @@ impl Store {
 
     /// The newest stamp of each entry that a listing names.
     pub(crate) fn newest_at(&self, at: Position) -> Vec<Stamp> {
-        self.look_at(at, |records, actors| {
+        self.look_at(at, |_, records, actors| {
             records.iter().map(|record| record.read(actors, Entry::newest)).collect()
         })
     }
 
-    fn look_at<R>(&self, at: Position, look: impl FnOnce(&[&Record], &Actors) -> R) -> R {
+    fn look_at<R>(&self, at: Position, look: impl FnOnce(&Slot, &[&Record], &Actors) -> R) -> R {
         let shard = self.shard(usize::from(at.slot));
         let slot = shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD);
         let records: Vec<&Record> = slot.find_hash(&self.digest_key, at.hash).collect();
-        look(&records, shard.actors())
+        look(slot, &records, shard.actors())
     }
 
-    /// Hash and version of everything, evicted entries included, in order.
-    pub(crate) fn all_versions(&self) -> Vec<VersionItem> {
-        (0..SLOTS as u16).flat_map(|slot| self.versions(slot, 0)).collect()
+    /// The [`versions`](Self::versions) of all slots.
+    pub(crate) fn all_versions(&self, now_ms: u64) -> Vec<VersionItem> {
+        (0..SLOTS as u16).flat_map(|slot| self.versions(slot, 0, now_ms)).collect()
     }
 
     /// Slots whose cell differs from the one computed anew from their records, and the first slot of each shard whose

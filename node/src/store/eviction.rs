@@ -3,16 +3,18 @@
 //! What goes is chosen by sampling: some records in a row are looked at, from where the last look ended, and the one of lowest
 //! rank goes. As keys are hashed, records in a row are a random sample. Every record is looked at equally often.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use parking_lot::Mutex;
+use rumour_crdt::Entry;
 
 use super::absent::Absent;
 use super::memory::{EvictionPolicy, MemoryLimit};
 use super::shard::Candidate;
 use super::slots::{Counts, Slot};
+use super::unclaimed::Unclaimed;
 use super::{SHARDS, SLOTS_PER_SHARD, Store};
 use crate::slot::slot_of;
 use crate::status::MemoryStatus;
@@ -30,16 +32,18 @@ pub(super) struct Memory {
     used: AtomicUsize,
     stubs: AtomicUsize,
     stub_bytes: AtomicUsize,
-    /// Whether stubs were dropped for whatever reason: what is not held then need not be dead.
+    /// Whether something that was evicted may be known no more: what is not held then need not be dead.
     forgotten: AtomicBool,
     /// Whether there ever was a stub: without one nothing is lacking.
     pub(super) gaps: AtomicBool,
     /// The latest of this node's own contributions that it has evicted.
     contributed_until: AtomicU64,
     /// Keys that peers were asked for in vain.
-    pub(super) absent: Mutex<Absent>,
-    /// Hashes of evicted keys that peers are asked for. They are not evicted meanwhile.
-    pub(super) wanted: Mutex<BTreeSet<u64>>,
+    pub(super) absent: Absent,
+    /// Keys that peers have evicted and that may still come from others.
+    pub(super) unclaimed: Mutex<Unclaimed>,
+    /// Hashes of evicted keys that peers are asked for, with how many want them. They are not evicted meanwhile.
+    pub(super) wanted: Mutex<BTreeMap<u64, usize>>,
     /// How many those are.
     pub(super) wanting: AtomicUsize,
     evicted: AtomicU64,
@@ -82,7 +86,8 @@ impl Memory {
             forgotten: AtomicBool::new(false),
             gaps: AtomicBool::new(false),
             contributed_until: AtomicU64::new(0),
-            absent: Mutex::default(),
+            absent: Absent::default(),
+            unclaimed: Mutex::default(),
             wanted: Mutex::default(),
             wanting: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
@@ -105,11 +110,23 @@ impl Memory {
             self.stubs.fetch_add(after.stubs.wrapping_sub(before.stubs), Relaxed);
         }
         if before.stubs_dropped != after.stubs_dropped {
-            self.forgotten.store(true, Relaxed);
+            self.forget();
         }
         if before.stub_bytes != after.stub_bytes {
             self.stub_bytes.fetch_add(after.stub_bytes.wrapping_sub(before.stub_bytes), Relaxed);
         }
+    }
+
+    /// An entry is about to be held of which others may hold more.
+    pub(super) fn holds_part(&self, entry: &Entry) {
+        if entry.is_delta() {
+            self.gaps.store(true, Relaxed);
+        }
+    }
+
+    /// Something that was evicted is known no more.
+    pub(super) fn forget(&self) {
+        self.forgotten.store(true, Relaxed);
     }
 
     /// Whether something that was evicted may be known no more: that nothing is held of a key then means nothing.
@@ -125,20 +142,22 @@ impl Memory {
 
     /// Whether peers may hold more of the key than this node, because it was evicted here.
     pub(super) fn lacks(&self, slot: &Slot, hash: u64, key: &[u8]) -> bool {
-        slot.lacks(hash, key)
-            || self.has_forgotten() && slot.find(hash, key).is_none() && !self.absent.lock().contains(hash)
+        match slot.find(hash, key) {
+            Some(record) => record.is_partial(),
+            None => (slot.stub(hash).is_some() || self.has_forgotten()) && !self.absent.contains(hash),
+        }
     }
 
     /// Takes note that something may be held of a key now.
     pub(super) fn held(&self, slot: &Slot, hash: u64, key: &[u8]) {
-        if self.has_forgotten() && slot.find(hash, key).is_some() {
-            self.absent.lock().remove(hash);
+        if slot.find(hash, key).is_some() {
+            self.absent.remove(hash);
         }
     }
 
     /// Whether a key of this hash was asked for.
     pub(super) fn is_wanted(&self, hash: u64) -> bool {
-        self.wanting.load(Relaxed) > 0 && self.wanted.lock().contains(&hash)
+        self.wanting.load(Relaxed) > 0 && self.wanted.lock().contains_key(&hash)
     }
 
     fn bytes_limit(&self) -> usize {
@@ -294,3 +313,6 @@ impl Store {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,19 @@ pub(crate) struct ExpiryCursor {
 }
 
 impl Store {
-    /// Lets due expiries take effect, looking at some `looks` records of one shard under its lock. Returns how many were looked
-    /// at, fewer where the shard ended; the next call goes on from there, round and round.
-    pub(crate) fn expire_some(&self, cursor: &mut ExpiryCursor, looks: usize, now_ms: u64) -> usize {
+    /// Lets due expiries take effect, looking at some `looks` records of one shard under its lock. Every owner must have seen all
+    /// up to `agreed_ms`. Returns how many were looked at, fewer where the shard ended; the next call goes on from there, round and
+    /// round.
+    pub(crate) fn expire_some(
+        &self,
+        cursor: &mut ExpiryCursor,
+        looks: usize,
+        now_ms: u64,
+        agreed_ms: u64,
+    ) -> usize {
         let mut shard = self.lock(cursor.shard);
         let (next, looked) =
-            shard.expire_from(&self.digest_key, cursor.place, looks, now_ms, |key, entry| {
+            shard.expire_from(&self.digest_key, cursor.place, looks, (now_ms, agreed_ms), |key, entry| {
                 self.tell_expired(key, entry);
             });
         *cursor = match next {

@@ -1,11 +1,12 @@
 //! What was evicted here and may be with peers.
 
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use rumour_crdt::Entry;
+use rumour_crdt::{Entry, Hlc};
 
-use super::{Position, SLOTS_PER_SHARD, Store};
+use super::{EvictedItem, SLOTS_PER_SHARD, Store, VersionItem};
 
 impl Store {
     /// Up to which of its own contributions this node may have evicted some.
@@ -34,15 +35,22 @@ impl Store {
     /// Lets these keys come back as they were evicted and keeps them here, until [`want_no_more`](Self::want_no_more).
     pub(crate) fn want<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
         let mut wanted = self.memory.wanted.lock();
-        wanted.extend(keys.into_iter().map(|key| self.digest_key.key_hash(key)));
+        for key in keys {
+            *wanted.entry(self.digest_key.key_hash(key)).or_default() += 1;
+        }
         self.memory.wanting.store(wanted.len(), Relaxed);
     }
 
-    /// Keys are needed no more, whether they came or not.
+    /// Keys are needed no more, whether they came or not, by one of those who wanted them.
     pub(crate) fn want_no_more<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
         let mut wanted = self.memory.wanted.lock();
         keys.into_iter().for_each(|key| {
-            wanted.remove(&self.digest_key.key_hash(key));
+            if let BTreeEntry::Occupied(mut wants) = wanted.entry(self.digest_key.key_hash(key)) {
+                *wants.get_mut() -= 1;
+                if *wants.get() == 0 {
+                    wants.remove();
+                }
+            }
         });
         self.memory.wanting.store(wanted.len(), Relaxed);
     }
@@ -52,20 +60,31 @@ impl Store {
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
-        slot.take_stub(hash);
-        self.memory.absent.lock().insert(hash);
+        // The stub stays until something is written: a change that is under way from one peer to another may yet bring the value.
+        self.memory.absent.insert(hash);
         if slot.slot().lacks(hash, key) {
             slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle));
         }
     }
 
-    /// Takes over the version of an entry that a peer lists and cannot give, because it was evicted there: both then agree
-    /// that neither has it. Does nothing where the key is known.
-    pub(crate) fn adopt(&self, at: Position, version: u64) {
+    /// A peer lists this and cannot give it, because it was evicted there. Once every peer was asked in vain its version is taken over,
+    /// so that all agree that none has it. Does nothing where something is held of the key.
+    ///
+    /// `now` is this node's clock when it began to ask the peer; at `asked_all` by that clock, or later, it asked every peer for all
+    /// that it held.
+    pub(crate) fn evicted_elsewhere(&self, evicted: &EvictedItem, now: Hlc, asked_all: Hlc) {
+        let VersionItem { at, version } = evicted.item;
         let slot = usize::from(at.slot);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
-        shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD).adopt(at.hash, version);
-        self.memory.absent.lock().remove(at.hash);
+        let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
+        let is_known = slot.slot().stub(at.hash).is_some()
+            || slot.slot().find_hash(&self.digest_key, at.hash).next().is_some();
+        if !is_known && !self.memory.unclaimed.lock().hear(at.hash, now, asked_all) {
+            return;
+        }
+        slot.adopt(at.hash, version, evicted.ends_at_ms);
+        self.memory.absent.remove(at.hash);
+        drop(slot);
         drop(shard);
         self.keep_within_limit();
     }

@@ -165,6 +165,9 @@ impl Store {
         which: impl FnMut(&[u8], &Entry) -> bool,
     ) -> usize {
         let removed = shard.slot_mut(&self.digest_key, slot).remove(hash, which);
+        if removed.iter().any(|(_, entry)| entry.is_delta()) {
+            self.memory.forget();
+        }
         if let Some(observer) = &self.observer {
             for (key, entry) in &removed {
                 observer.removed(&self.node, key, entry, why);

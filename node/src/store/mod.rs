@@ -17,6 +17,7 @@ mod scan;
 mod shard;
 mod slots;
 mod stubs;
+mod unclaimed;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::env::Observer;
 use crate::slot::{SLOTS, slot_of};
 pub use access::KeyUse;
 use access::{Ticks, Usage};
-pub(crate) use digest::{Found, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+pub(crate) use digest::{EvictedItem, Found, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 use eviction::Memory;
 pub(crate) use expiry::ExpiryCursor;
 pub use memory::{EvictionPolicy, MemoryLimit, UnknownPolicy};
@@ -50,6 +51,16 @@ pub(crate) struct Store {
     observer: Option<Arc<dyn Observer>>,
     flushed: Mutex<Stamp>,
     memory: Memory,
+}
+
+/// How an entry came from a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// By replication, which brings every change: to a key of which nothing is held and nothing was evicted, a delta is all that there
+    /// is.
+    ByReplication,
+    /// As the peer holds it, which may be a part.
+    AsHeld,
 }
 
 /// What became of an entry that came from a peer.
@@ -171,6 +182,7 @@ impl Store {
         key: &[u8],
         mut incoming: Entry,
         now_ms: u64,
+        brought: Brought,
         is_collected: impl FnOnce(&Entry) -> bool,
     ) -> Applied {
         incoming.expire(now_ms);
@@ -184,9 +196,10 @@ impl Store {
             // Who wants the key back asks on for what was here; sync takes what is left of it in the cluster.
             let refused = match self.memory.is_wanted(hash) {
                 true => incoming.stamp().time < stub.epoch,
-                false => stub.version == incoming.version(),
+                false => stub.stands_for(&incoming),
             };
-            if refused {
+            // A removal by itself would be taken for a dead key. Sync sees the difference and brings the rest.
+            if refused || incoming.is_delta() && !incoming.is_visible() {
                 return Applied::Merged(Merged::default());
             }
         }
@@ -206,8 +219,9 @@ impl Store {
                 return Applied::Collected;
             }
             let Some(entry) = present else {
-                if remembers {
-                    incoming.settle();
+                match remembers && brought == Brought::ByReplication {
+                    true => incoming.settle(),
+                    false => self.memory.holds_part(&incoming),
                 }
                 if let Some(observer) = &self.observer {
                     observer.merged(&self.node, key, None, &incoming, &incoming);

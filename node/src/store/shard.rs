@@ -103,8 +103,7 @@ impl Shard {
         }
     }
 
-    /// Drops every record stamped below the watermark. Stubs do not say how they are stamped and go as well: what was
-    /// written above comes back by sync.
+    /// Drops every record stamped below the watermark, and what is left of evicted ones.
     pub(super) fn flush(&mut self, digest_key: &DigestKey, watermark: Stamp) {
         self.flushed = self.flushed.max(watermark);
         for slot in 0..self.slots.len() {
@@ -181,14 +180,15 @@ impl Shard {
         Some(found)
     }
 
-    /// Lets due expiries take effect from `from` on, looking at up to about `looks` records. Returns where to go on, `None` at
-    /// the end of the shard, with how many were looked at.
+    /// Lets due expiries take effect from `from` on, looking at up to about `looks` records. Stubs of values that had expired by
+    /// `agreed_ms` go: by then nobody holds anything of them. Returns where to go on, `None` at the end of the shard, with how
+    /// many were looked at.
     pub(super) fn expire_from(
         &mut self,
         digest_key: &DigestKey,
         from: Place,
         looks: usize,
-        now_ms: u64,
+        (now_ms, agreed_ms): (u64, u64),
         mut expired: impl FnMut(&[u8], &Entry),
     ) -> (Option<Place>, usize) {
         let mut seen = 0;
@@ -197,8 +197,8 @@ impl Shard {
             return (None, 0);
         }
         while at.slot < self.slots.len() {
-            if at.bucket == 0 && self.slots[at.slot].has_due_stub(now_ms) {
-                self.slot_mut(digest_key, at.slot).drop_stubs(|stub| stub.ends_at_ms <= now_ms);
+            if at.bucket == 0 && self.slots[at.slot].has_due_stub(agreed_ms) {
+                self.slot_mut(digest_key, at.slot).remove_stubs(|stub| stub.ends_at_ms < agreed_ms);
             }
             let buckets =
                 if self.counts.expiring == 0 { 0 } else { self.slots[at.slot].records.num_buckets() };

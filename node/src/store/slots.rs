@@ -199,7 +199,7 @@ impl SlotMut<'_> {
 
     /// Keeps the hash and version of an entry that others have evicted as well, unless it is known here in any form. Of two
     /// stubs the greater version stays, on all nodes alike. Returns whether it was kept.
-    pub(super) fn adopt(&mut self, hash: u64, version: u64) -> bool {
+    pub(super) fn adopt(&mut self, hash: u64, version: u64, ends_at_ms: u64) -> bool {
         let digest_key = self.digest_key;
         let same = |record: &Record| digest_key.key_hash(record.key()) == hash;
         if self.slot.records.find(hash, same).is_some() {
@@ -210,11 +210,11 @@ impl SlotMut<'_> {
                 return false;
             }
             self.slot.cell.replace(digest_key, hash, stub.version, version);
-            (stub.version, stub.ends_at_ms) = (version, u64::MAX);
+            (stub.version, stub.ends_at_ms) = (version, ends_at_ms);
             return true;
         }
         self.slot.cell.insert(digest_key, hash, version);
-        self.put_stub(Stub { hash, version, epoch: Hlc::ZERO, ends_at_ms: u64::MAX });
+        self.put_stub(Stub { hash, version, epoch: Hlc::ZERO, ends_at_ms });
         true
     }
 
@@ -225,16 +225,15 @@ impl SlotMut<'_> {
         }
     }
 
-    /// Forgets that a key was evicted: nobody has its value any more.
-    pub(super) fn take_stub(&mut self, hash: u64) {
-        if let Some(stub) = self.slot.stubs.remove(hash) {
-            self.slot.cell.remove(self.digest_key, stub.hash, stub.version);
-            self.counts.stubs -= 1;
-        }
+    /// Drops stubs of values that others may have. Sync brings those once more. Returns how many.
+    pub(super) fn drop_stubs(&mut self, which: impl FnMut(&Stub) -> bool) -> usize {
+        let dropped = self.remove_stubs(which);
+        self.counts.stubs_dropped += dropped;
+        dropped
     }
 
-    /// Drops stubs. Sync brings the values once more, if others have them.
-    pub(super) fn drop_stubs(&mut self, mut which: impl FnMut(&Stub) -> bool) -> usize {
+    /// Removes stubs of values that nobody has. Returns how many.
+    pub(super) fn remove_stubs(&mut self, mut which: impl FnMut(&Stub) -> bool) -> usize {
         let before = self.slot.stubs.len();
         let (cell, digest_key) = (&mut self.slot.cell, self.digest_key);
         self.slot.stubs.retain(|stub| {
@@ -244,14 +243,15 @@ impl SlotMut<'_> {
             }
             !drop
         });
-        let dropped = before - self.slot.stubs.len();
-        self.counts.stubs -= dropped;
-        self.counts.stubs_dropped += dropped;
-        dropped
+        let removed = before - self.slot.stubs.len();
+        self.counts.stubs -= removed;
+        removed
     }
 
+    /// Removes all that lies below the watermark. Stubs that do not say where they lie go as well.
     pub(super) fn remove_up_to(&mut self, watermark: Stamp) {
-        self.drop_stubs(|_| true);
+        self.remove_stubs(|stub| stub.is_flushed(watermark));
+        self.drop_stubs(|stub| stub.epoch <= watermark.time);
         let Self { slot, digest_key, counts, actors, .. } = self;
         let cell = &mut slot.cell;
         slot.records.retain(|record| {
@@ -386,28 +386,30 @@ impl Slot {
     }
 
     pub(super) fn has_due_stub(&self, now_ms: u64) -> bool {
-        self.stubs.iter().any(|stub| stub.ends_at_ms <= now_ms)
+        self.stubs.iter().any(|stub| stub.ends_at_ms < now_ms)
     }
 
     pub(super) fn table_bytes(&self) -> usize {
         self.records.allocation_size() + self.stubs.bytes()
     }
 
-    /// Hash and version of everything in the slot, stubs included.
+    /// Hash and version of everything in the slot, stubs included, but for those of values that have expired by `now_ms`.
     pub(super) fn versions<'a>(
         &'a self,
         digest_key: &'a DigestKey,
         actors: &'a Actors,
+        now_ms: u64,
     ) -> impl Iterator<Item = (u64, u64)> + 'a {
         let records =
             self.records.iter().map(|record| (digest_key.key_hash(record.key()), record.version(actors)));
-        records.chain(self.stubs.iter().map(|stub| (stub.hash, stub.version)))
+        let stubs = self.stubs.iter().filter(move |stub| stub.ends_at_ms > now_ms);
+        records.chain(stubs.map(|stub| (stub.hash, stub.version)))
     }
 
     /// The cell computed anew from the records and stubs; equal to [`Self::cell`] unless there is a bug.
     pub(super) fn rebuilt_cell(&self, digest_key: &DigestKey, actors: &Actors) -> Cell {
         let mut cell = Cell::default();
-        for (hash, version) in self.versions(digest_key, actors) {
+        for (hash, version) in self.versions(digest_key, actors, 0) {
             cell.insert(digest_key, hash, version);
         }
         cell

@@ -1,16 +1,28 @@
 //! What is left of the evicted entries of one slot.
 
-use rumour_crdt::Hlc;
+use rumour_crdt::{Entry, Hlc, Stamp};
 
 /// What is left of an evicted entry: enough for the digest to be as if it was still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stub {
     pub(super) hash: u64,
     pub(super) version: u64,
-    /// When the key had last been replaced as a whole; zero if that is not known.
+    /// When the key had last been replaced as a whole; zero if it was evicted elsewhere and never held here.
     pub(super) epoch: Hlc,
-    /// When the value would have expired, [`u64::MAX`] if it stays: others then hold an entry without a value.
+    /// When the value expires, [`u64::MAX`] if it stays.
     pub(super) ends_at_ms: u64,
+}
+
+impl Stub {
+    /// Whether an entry is the very one that was evicted here.
+    pub(super) fn stands_for(&self, entry: &Entry) -> bool {
+        self.epoch > Hlc::ZERO && self.version == entry.version()
+    }
+
+    /// Whether the value is gone everywhere by a flush.
+    pub(super) fn is_flushed(&self, watermark: Stamp) -> bool {
+        self.epoch > Hlc::ZERO && self.epoch < watermark.time
+    }
 }
 
 /// Stubs in the order of their hashes. Slots hold few of them, so that this takes less memory than a table.

@@ -6,7 +6,7 @@ use rumour_crdt::{ActorId, Cell, Minter};
 
 use super::*;
 
-fn store() -> Store {
+pub(super) fn store() -> Store {
     Store::new(
         "a".parse().expect("a name"),
         ActorId::new(1),
@@ -20,14 +20,14 @@ fn store() -> Store {
 pub(super) fn expire_all(store: &Store, now_ms: u64) {
     let mut cursor = ExpiryCursor::default();
     loop {
-        store.expire_some(&mut cursor, 3, now_ms);
+        store.expire_some(&mut cursor, 3, now_ms, now_ms);
         if cursor.is_at_start() {
             return;
         }
     }
 }
 
-fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, now_ms: u64) {
+pub(super) fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, now_ms: u64) {
     store.modify(key, now_ms, |state, _| {
         let present = state.as_ref();
         let stamp = minter.mint(now_ms, present.map(Entry::newest));
@@ -39,7 +39,7 @@ fn write(store: &Store, minter: &mut Minter, key: &[u8], value: Option<&[u8]>, n
     store.keep_within_limit();
 }
 
-fn get(store: &Store, key: &[u8], now_ms: u64) -> Option<Bytes> {
+pub(super) fn get(store: &Store, key: &[u8], now_ms: u64) -> Option<Bytes> {
     store.with_entry(key, now_ms, |entry| entry.live_value(now_ms)).flatten()
 }
 
@@ -63,9 +63,9 @@ fn an_expiry_that_took_effect_stays_in_effect_when_the_clock_jumps_back() {
 fn an_expired_entry_from_a_slow_peer_does_not_come_back() {
     let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
     let entry = Entry::value(Bytes::from_static(b"v"), Some(2000), minter.mint(1000, None), None);
-    store.apply(b"k", entry.clone(), 1500, |_| false);
+    store.apply(b"k", entry.clone(), 1500, Brought::AsHeld, |_| false);
     assert_eq!(get(&store, b"k", 2500), None);
-    store.apply(b"k", entry, 1500, |_| false);
+    store.apply(b"k", entry, 1500, Brought::AsHeld, |_| false);
     assert_eq!(get(&store, b"k", 1500), None);
 }
 
@@ -77,7 +77,7 @@ fn a_flush_reaches_what_was_never_seen_and_spares_what_comes_after() {
     let watermark = minter.mint(1000, None);
     assert!(store.flush(watermark));
     assert!(!store.flush(watermark), "it rises once");
-    assert_eq!(store.apply(b"elsewhere", old, 1000, |_| false), Applied::Flushed);
+    assert_eq!(store.apply(b"elsewhere", old, 1000, Brought::AsHeld, |_| false), Applied::Flushed);
     assert_eq!((store.len(), store.root_cell()), (0, Cell::default()));
     write(&store, &mut minter, b"here", Some(b"new"), 1000);
     assert_eq!(get(&store, b"here", 1000).as_deref(), Some(&b"new"[..]));
@@ -102,119 +102,6 @@ fn changes_in_place_move_cells_and_counts_along() {
     assert_eq!((store.stale_cells(), store.len()), (vec![], 1));
     assert!(store.modify(b"k", 1000, |present, _| present.take()).is_some());
     assert_eq!((store.root_cell(), store.len(), store.tombstones()), (Cell::default(), 0, 0));
-}
-
-fn small_store(policy: EvictionPolicy, bytes: u64) -> Store {
-    let limit = MemoryLimit { bytes: Some(bytes), policy };
-    Store::new("a".parse().expect("a name"), ActorId::new(1), DigestKey::new(&[7; 32]), None, limit)
-}
-
-#[test]
-fn an_evicted_value_is_missing_here_and_the_digest_does_not_show_it() {
-    for policy in [EvictionPolicy::AllKeysLru, EvictionPolicy::AllKeysLfu, EvictionPolicy::VolatileTtl] {
-        let (store, whole) = (small_store(policy, 250_000), store());
-        let mut remote = Minter::new(ActorId::new(2));
-        let mut entries = BTreeMap::new();
-        for n in 0..600u64 {
-            let value = Bytes::from(vec![b'v'; 400]);
-            let entry = Entry::value(value, Some(10_000 + n), remote.mint(1000, None), None);
-            let key = format!("k{n}").into_bytes();
-            store.apply(&key, entry.clone(), 1000, |_| false);
-            whole.apply(&key, entry.clone(), 1000, |_| false);
-            entries.insert(key, entry);
-            assert!(store.memory_use().used_bytes <= 250_000, "{policy}: {:?}", store.memory_use());
-        }
-        let used = store.memory_use();
-        assert!(used.evicted > 0 && used.stubs == used.evicted && used.stubs_dropped == 0, "{used:?}");
-        assert_eq!(store.len() as u64 + used.evicted, 600);
-        assert_eq!(store.root_cell(), whole.root_cell(), "{policy}: sync has nothing to do");
-        assert_eq!((store.stale_cells(), store.all_versions()), (vec![], whole.all_versions()));
-        let (key, entry) = entries.iter().find(|(key, _)| store.is_evicted(key)).expect("one that went");
-        store.apply(key, entry.clone(), 1000, |_| false);
-        assert_eq!(get(&store, key, 1000), None, "the version that was evicted does not come back");
-        let newer =
-            Entry::value("new".into(), Some(99_000), remote.mint(1000, Some(entry.newest())), Some(entry));
-        store.apply(key, newer.clone(), 1000, |_| false);
-        whole.apply(key, newer, 1000, |_| false);
-        assert_eq!(get(&store, key, 1000).as_deref(), Some(&b"new"[..]), "{policy}");
-        assert_eq!((store.root_cell(), store.stale_cells()), (whole.root_cell(), vec![]));
-        expire_all(&store, 20_000);
-        assert_eq!(store.memory_use().stubs, 0, "what would have expired is not kept in mind");
-        assert_eq!(store.stale_cells(), Vec::<u16>::new());
-    }
-}
-
-#[test]
-fn keys_that_peers_lack_and_keys_in_use_stay() {
-    let store = small_store(EvictionPolicy::AllKeysLru, 150_000);
-    store.spare(|key| key.starts_with(b"queued"));
-    let mut minter = Minter::new(ActorId::new(1));
-    for n in 0..50 {
-        write(&store, &mut minter, format!("queued{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
-        write(&store, &mut minter, format!("used{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
-    }
-    for n in 0..1000 {
-        write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
-        for n in 0..50 {
-            get(&store, format!("used{n}").as_bytes(), 1000);
-        }
-    }
-    let left = |prefix: &str| {
-        (0..50).filter(|n| get(&store, format!("{prefix}{n}").as_bytes(), 1000).is_some()).count()
-    };
-    assert_eq!((left("queued"), left("used")), (50, 50));
-    assert!(store.memory_use().evicted > 400, "{:?}", store.memory_use());
-}
-
-#[test]
-fn a_key_whose_change_is_not_queued_yet_stays() {
-    let store = small_store(EvictionPolicy::AllKeysLru, 150_000);
-    let mut minter = Minter::new(ActorId::new(1));
-    let mut fill = |from: u32| {
-        for n in from..from + 2000 {
-            write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
-        }
-    };
-    let changing = store.changing(b"k0");
-    fill(0);
-    assert!(get(&store, b"k0", 1000).is_some(), "it looks as if every peer had it");
-    drop(changing);
-    fill(2000);
-    assert_eq!(get(&store, b"k0", 1000), None);
-}
-
-#[test]
-fn without_eviction_clients_are_refused_and_peers_are_not() {
-    let store = small_store(EvictionPolicy::NoEviction, 10_000);
-    let mut minter = Minter::new(ActorId::new(1));
-    let mut n = 0;
-    while store.has_room() {
-        write(&store, &mut minter, format!("k{n}").as_bytes(), Some(&[b'v'; 100]), 1000);
-        n += 1;
-    }
-    assert!(n > 10 && store.len() == n);
-    let entry = Entry::value("v".into(), None, minter.mint(1000, None), None);
-    store.apply(b"from a peer", entry, 1000, |_| false);
-    assert_eq!(store.len(), n + 1);
-}
-
-#[test]
-fn a_version_that_nobody_can_give_is_taken_over_and_gives_way_to_a_value() {
-    let (store, mut minter) = (store(), Minter::new(ActorId::new(1)));
-    let entry = Entry::value("v".into(), None, minter.mint(1000, None), None);
-    let at = store.position(b"k");
-    store.adopt(at, 5);
-    store.adopt(at, 9);
-    store.adopt(at, 7);
-    let listed = |version| vec![VersionItem { at, version }];
-    assert_eq!(
-        (store.all_versions(), store.stale_cells()),
-        (listed(9), vec![]),
-        "the greater version on all nodes"
-    );
-    store.apply(b"k", entry.clone(), 1000, |_| false);
-    store.adopt(at, u64::MAX);
-    assert_eq!((store.all_versions(), store.stale_cells()), (listed(entry.version()), vec![]));
 }
 
 /// What a random history does to one key.
@@ -251,7 +138,7 @@ proptest! {
                 Step::Apply(key, ttl) => {
                     let stamp = remote.mint(1000, None);
                     let entry = Entry::value(Bytes::from_static(b"w"), Some(1000 + ttl), stamp, None);
-                    store.apply(&[key % 16], entry, 1000, |_| false);
+                    store.apply(&[key % 16], entry, 1000, Brought::AsHeld, |_| false);
                 }
                 Step::Expire(after) => expire_all(&store, 1000 + after),
                 Step::Flush => {

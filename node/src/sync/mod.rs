@@ -19,7 +19,7 @@ use rumour_transport::NodeId;
 
 use crate::engine::EngineState;
 use crate::message::GoneItem;
-use crate::store::{Applied, Found, Position};
+use crate::store::{Applied, Brought, EvictedItem, Found, Position};
 
 pub(crate) use collect::Forced;
 pub(crate) use respond::respond;
@@ -44,6 +44,8 @@ struct Collected {
     answered: usize,
     /// Those of them whose entries are too large for a message.
     handed: Vec<Position>,
+    /// Those of them that were evicted here.
+    evicted: Vec<EvictedItem>,
 }
 
 /// Collects the entries at these positions until the message is full. What is too large for any message is handed to the
@@ -65,6 +67,7 @@ fn collect(engine: &EngineState, peer: &NodeId, positions: &[Position]) -> Colle
                 keys.iter().for_each(|key| engine.fanout.hand_over(peer, key));
                 collected.handed.push(*at);
             }
+            Found::Evicted(item) => collected.evicted.push(item),
         }
         collected.answered += 1;
     }
@@ -89,7 +92,7 @@ fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>) -> Taken {
     for (key, entry) in entries {
         let (newest, version) = (entry.newest(), entry.version());
         let forced_out = engine.watermarks.lock().is_forced_out(&entry);
-        match engine.apply(&key, entry) {
+        match engine.apply(&key, entry, Brought::AsHeld) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
             Some(Applied::Collected) if forced_out => taken.gone.push(GoneItem { key, version, newest }),
             Some(Applied::Collected | Applied::Flushed) => {}

@@ -71,9 +71,9 @@ pub(crate) fn respond(
             engine.remove_gone(&gone);
             let Taken { refused, gone, .. } = merge(engine, entries);
             let clock = engine.clock.send_time();
-            let Collected { entries, answered, handed } = collect(engine, node, &want);
+            let Collected { entries, answered, handed, evicted } = collect(engine, node, &want);
             let answered = answered as u32;
-            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed })
+            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted })
         }
         SyncRequest::Done { until, owners, gone } => {
             engine.remove_gone(&gone);
@@ -96,7 +96,7 @@ fn list(engine: &EngineState, slots: &[u16], from: Position) -> (Vec<VersionItem
         if items.len() >= VERSIONS_LIMIT {
             return (items, Some(Position { slot, hash: first }));
         }
-        let mut versions = engine.store.versions(slot, first);
+        let mut versions = engine.store.versions(slot, first, engine.clock.due_ms());
         let room = VERSIONS_LIMIT - items.len();
         let next = versions.get(room).map(|item| item.at);
         versions.truncate(room);

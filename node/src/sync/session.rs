@@ -29,6 +29,8 @@ pub(crate) struct Session {
     want: VecDeque<VersionItem>,
     give: VecDeque<Position>,
     asked: usize,
+    /// This node's clock then.
+    began: Hlc,
     /// Of theirs, what must go with the next request.
     gone: Vec<GoneItem>,
     /// Owners that they named and that have ended.
@@ -116,6 +118,7 @@ impl Session {
             want: VecDeque::new(),
             give: VecDeque::new(),
             asked: 0,
+            began: Hlc::ZERO,
             gone: Vec::new(),
             ended: Vec::new(),
             mine: Side::default(),
@@ -130,6 +133,7 @@ impl Session {
         engine.collect(now);
         let clock = engine.clock.send_time();
         let owners = engine.watermarks.lock().tell(now, clock);
+        self.began = clock;
         self.mine = Side { until: clock, held: owners.held.clone() };
         SyncRequest::Root {
             clock,
@@ -174,7 +178,10 @@ impl Session {
                 self.compare_versions(engine, &items, next)?;
                 Some(self.next_request(engine))
             }
-            (Expects::Exchange, SyncReply::Exchange { clock, entries, answered, refused, gone, handed }) => {
+            (
+                Expects::Exchange,
+                SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted },
+            ) => {
                 let answered = answered as usize;
                 // A reply that answers nothing of what was asked would keep the session going for ever.
                 if answered > self.asked || (answered == 0 && self.asked > 0) {
@@ -183,8 +190,10 @@ impl Session {
                 if engine.is_stale(clock) {
                     return Err(STALE);
                 }
-                let given = entries.iter().map(|(key, _)| engine.store.position(key));
-                let given: BTreeSet<_> = given.chain(handed.iter().copied()).collect();
+                let asked: BTreeSet<_> = self.want.drain(..answered).map(|item| item.at).collect();
+                if evicted.iter().any(|evicted| !asked.contains(&evicted.item.at)) {
+                    return Err("names what was not asked for as evicted");
+                }
                 engine.follow(clock, Stamp::ZERO);
                 engine.remove_gone(&gone);
                 if let Some(refused) = refused {
@@ -200,12 +209,9 @@ impl Session {
                     engine.await_arrival(handed);
                 }
                 self.report.received += changed;
-                for item in self.want.drain(..answered).filter(|item| !given.contains(&item.at)) {
-                    // What the peer lists and neither gives nor hands to replication it has evicted. A node that fills itself leaves it at that: the
-                    // next peer may still have the value.
-                    if self.skip_young {
-                        engine.store.adopt(item.at, item.version);
-                    }
+                let asked_all = engine.watermarks.lock().asked_all();
+                for evicted in &evicted {
+                    engine.store.evicted_elsewhere(evicted, self.began, asked_all);
                 }
                 self.gone.extend(gone);
                 Some(self.next_request(engine))
@@ -262,11 +268,13 @@ impl Session {
             return Err("the listing is out of order");
         }
         let covered = |at: Position| at >= listing.from && next.is_none_or(|next| at < next);
+        let now_ms = engine.clock.due_ms();
         let settled_before_ms = engine.clock.now_ms().saturating_sub(SETTLED_AFTER.as_millis() as u64);
         let mut theirs = theirs.iter().copied().filter(|item| covered(item.at)).peekable();
         for slot in listing.slots.iter().copied().filter(|slot| *slot >= listing.from.slot) {
             let first = if slot == listing.from.slot { listing.from.hash } else { 0 };
-            for mine in engine.store.versions(slot, first).into_iter().filter(|item| covered(item.at)) {
+            for mine in engine.store.versions(slot, first, now_ms).into_iter().filter(|item| covered(item.at))
+            {
                 while let Some(item) = theirs.next_if(|item| item.at < mine.at) {
                     self.want.push_back(item);
                 }
@@ -303,7 +311,7 @@ impl Session {
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
             let clock = engine.clock.send_time();
-            let Collected { entries, answered, handed } =
+            let Collected { entries, answered, handed, evicted: _ } =
                 collect(engine, &self.node, self.give.make_contiguous());
             self.give.drain(..answered);
             self.report.sent += entries.len() as u64;

@@ -16,7 +16,7 @@ const WRITTEN_MS: u64 = 1_000_000;
 fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
     let to = engine_with(actor, WRITTEN_MS + 60_000, from.fanout.whole_entry_bytes());
     for (key, entry) in from.export() {
-        to.apply(&key, entry).expect("not in the future");
+        to.apply(&key, entry, Brought::AsHeld).expect("not in the future");
     }
     to.follow(from.clock.send_time(), from.store.flushed());
     to
@@ -173,7 +173,7 @@ proptest! {
             set(&a, &name(*key), "common");
         }
         for (key, entry) in a.export() {
-            b.apply(&key, entry);
+            b.apply(&key, entry, Brought::AsHeld);
         }
         for (node, changes) in [(&a, &only_a), (&b, &only_b)] {
             for (key, keep) in changes {

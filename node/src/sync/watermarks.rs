@@ -44,6 +44,8 @@ pub(crate) struct Watermarks {
     me: ActorId,
     /// Up to which time of its clock everything that an incarnation held is held here, present incarnations and past ones.
     held: BTreeMap<ActorId, Hlc>,
+    /// The same as far as it was learned from the incarnation itself.
+    asked: BTreeMap<ActorId, Hlc>,
     /// The other owners, with what they told last.
     owners: BTreeMap<ActorId, OwnerRow>,
     /// Whom this node saw last under each name, and whether it is within sight.
@@ -82,6 +84,7 @@ impl Watermarks {
             node,
             me,
             held: BTreeMap::new(),
+            asked: BTreeMap::new(),
             owners: BTreeMap::new(),
             present: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -206,6 +209,10 @@ impl Watermarks {
     /// A session with an owner ended in which all was seen that it held when its clock read `until`. `held` is what that owner held
     /// of others when the session began.
     pub(crate) fn completed(&mut self, owner: ActorId, until: Hlc, held: &[(ActorId, Hlc)]) {
+        if self.owners.contains_key(&owner) {
+            let asked = self.asked.entry(owner).or_default();
+            *asked = (*asked).max(until);
+        }
         for (actor, until) in held.iter().take(HELD_LIMIT).copied().chain([(owner, until)]) {
             if actor == self.me || until == Hlc::ZERO {
                 continue;
@@ -252,6 +259,15 @@ impl Watermarks {
     /// A transfer that began at `began` has ended: all is sent, or will not be.
     pub(crate) fn transfer_ended(&mut self, began: Instant, now: Instant) {
         self.own.transfer_ended(began, now);
+    }
+
+    /// Every owner was asked itself for all that it held at this time of its clock.
+    pub(crate) fn asked_all(&mut self) -> Hlc {
+        self.asked.retain(|actor, _| self.owners.contains_key(actor));
+        match self.asked.len() < self.owners.len() {
+            true => Hlc::ZERO,
+            false => self.asked.values().copied().min().unwrap_or(Hlc::ZERO),
+        }
     }
 
     /// Up to when this node has seen all that every owner held.

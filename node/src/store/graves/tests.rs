@@ -2,6 +2,7 @@ use bytes::Bytes;
 use rumour_crdt::{ActorId, Minter, Stamp};
 
 use super::*;
+use crate::store::Brought;
 
 fn store() -> Store {
     Store::new(
@@ -64,7 +65,7 @@ fn an_expired_entry_stays_until_every_owners_clock_has_passed_its_expiry() {
     let (store, mut minter) = new();
     let entry = Entry::value(Bytes::from_static(b"v"), Some(2_000), minter.mint(1, None), None);
     // Somebody whose clock is ahead has let it expire.
-    store.apply(b"k", entry, 2_000, |_| false);
+    store.apply(b"k", entry, 2_000, Brought::AsHeld, |_| false);
     assert_eq!(store.tombstones(), 1);
     assert_eq!(store.collect(at(1_500), 100, || at(1_000)), 0);
     assert_eq!(store.collect(at(2_000), 100, || at(1_000)), 0);
@@ -76,11 +77,11 @@ fn expiries_are_found_however_they_take_effect() {
     let (store, mut minter) = new();
     for key in [&b"read"[..], b"swept", b"walked", b"merged"] {
         let entry = Entry::value(Bytes::from_static(b"v"), Some(2_000), minter.mint(1, None), None);
-        store.apply(key, entry, 1_000, |_| false);
+        store.apply(key, entry, 1_000, Brought::AsHeld, |_| false);
     }
     assert_eq!(store.with_entry(b"read", 2_000, Entry::is_visible), Some(false));
     let old = Entry::value(Bytes::from_static(b"w"), None, Stamp { seq: 9, ..minter.mint(0, None) }, None);
-    store.apply(b"merged", old, 1_999, |_| false);
+    store.apply(b"merged", old, 1_999, Brought::AsHeld, |_| false);
     crate::store::tests::expire_all(&store, 2_000);
     let dead = store.tombstones();
     assert!(dead >= 3);

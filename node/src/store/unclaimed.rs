@@ -1,0 +1,36 @@
+//! What peers have evicted and nobody gave so far.
+
+use std::collections::BTreeMap;
+
+use rumour_crdt::Hlc;
+
+/// Keys remembered at most. One more is looked at when there is room again.
+const UNCLAIMED_LIMIT: usize = 65_536;
+
+/// Hashes of keys that a peer has evicted and of which nothing is held here, with when that was first heard.
+#[derive(Debug, Default)]
+pub(super) struct Unclaimed(BTreeMap<u64, Hlc>);
+
+impl Unclaimed {
+    /// A peer says that it has evicted the key. Gives whether nobody has it: since that was first heard, every peer was asked for all
+    /// that it holds. `now` is this node's clock when it began to ask the peer, `asked_all` the time by that clock since which
+    /// every peer was asked.
+    pub(super) fn hear(&mut self, hash: u64, now: Hlc, asked_all: Hlc) -> bool {
+        match self.0.get(&hash) {
+            Some(first) if *first < asked_all => {
+                self.0.remove(&hash);
+                return true;
+            }
+            Some(_) => return false,
+            None => {}
+        }
+        if self.0.len() >= UNCLAIMED_LIMIT {
+            // Those came meanwhile, or will be heard of again.
+            self.0.retain(|_, first| *first >= asked_all);
+        }
+        if self.0.len() < UNCLAIMED_LIMIT {
+            self.0.insert(hash, now);
+        }
+        false
+    }
+}
