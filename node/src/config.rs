@@ -25,6 +25,9 @@ pub enum Credentials {
     },
 }
 
+/// Keys queued for one peer that sync found to be too large for its messages, beyond those that clients write.
+pub const HANDED_KEYS_LIMIT: usize = 256;
+
 /// Settings that have defaults. Durations are real time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
@@ -37,7 +40,8 @@ pub struct Tuning {
     /// How far this node's wall clock may be off the median of its peers' before it refuses writes, and how far a stamp or a
     /// peer's clock may lie ahead. Give all nodes the same. Default 500 ms.
     pub max_clock_skew: Duration,
-    /// Keys queued for one peer at most; what is beyond is left to sync. Default 100,000.
+    /// Keys queued for one peer at most, but for [`HANDED_KEYS_LIMIT`] more that sync hands to replication; what is beyond is left to
+    /// sync. Default 100,000.
     pub outbox_keys_limit: usize,
     /// Tombstones and expired entries kept at most while not all members have confirmed them; beyond, the oldest go and fence
     /// members that are away. Each takes the key, some 100 bytes and 32 more. Default 1,000,000.

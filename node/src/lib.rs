@@ -54,7 +54,7 @@ mod sync;
 
 pub use builder::NodeBuilder;
 pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
-pub use config::{Credentials, Tuning};
+pub use config::{Credentials, HANDED_KEYS_LIMIT, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
 pub use engine::{
     Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Kept, PAYLOAD_BYTES_LIMIT, Purpose, SetExpiry,

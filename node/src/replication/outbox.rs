@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::change::Change;
+use crate::config::HANDED_KEYS_LIMIT;
 
 /// Keys waiting for one peer. Plain state: the task that owns the link drives it.
 ///
@@ -94,10 +95,14 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, key: &Bytes, change: &Change) -> Pushed {
+        self.push_within(self.keys_limit, key, change)
+    }
+
+    fn push_within(&mut self, keys_limit: usize, key: &Bytes, change: &Change) -> Pushed {
         if self.refused.remove(key).is_some() {
             self.bytes -= key.len();
             // The peer lacks more of the key than what changes now.
-            return self.push(key, &Change::Whole);
+            return self.push_within(keys_limit, key, &Change::Whole);
         }
         let (len, bytes) = (self.len(), key.len() + change.heap_bytes());
         match self.queued.entry(key.clone()) {
@@ -110,7 +115,7 @@ impl Outbox {
                 self.bytes += waiting.get().heap_bytes();
                 Pushed::Waiting
             }
-            Queued::Vacant(_) if len >= self.keys_limit || self.bytes + bytes > BYTES_LIMIT => {
+            Queued::Vacant(_) if len >= keys_limit || self.bytes + bytes > BYTES_LIMIT => {
                 self.overflowed = true;
                 Pushed::Overflowed
             }
@@ -123,13 +128,14 @@ impl Outbox {
         }
     }
 
-    /// Has all of a key sent, as sync cannot. Not again while all of it is on its way: what changes here meanwhile waits behind it.
+    /// Has all of a key sent, as sync cannot, also by a queue that is full of what clients write. Not again while all of it is on its way:
+    /// what changes here meanwhile waits behind it.
     pub(crate) fn hand_over(&mut self, key: &Bytes) -> Pushed {
         let whole = |(sent, change): &(Bytes, Change)| sent == key && *change == Change::Whole;
         if self.in_flight.iter().any(|flight| flight.keys.iter().any(whole)) {
             return Pushed::Waiting;
         }
-        self.push(key, &Change::Whole)
+        self.push_within(self.keys_limit + HANDED_KEYS_LIMIT, key, &Change::Whole)
     }
 
     /// Whether the peer may lack the latest change of the key: it waits, is under way, was refused, or may have been left to sync.
@@ -435,6 +441,18 @@ mod tests {
         assert_eq!(outbox.len(), 1);
         outbox.acknowledge(0, batch);
         assert_eq!(outbox.hand_over(&key("a")), Pushed::Queued, "the peer has it and still differs");
+    }
+
+    #[test]
+    fn a_full_queue_has_room_for_what_sync_hands_over_and_not_for_all_of_it() {
+        let mut outbox = Outbox::new(1);
+        assert_eq!(outbox.push(&key("written"), &Change::Whole), Pushed::Queued);
+        for n in 0..HANDED_KEYS_LIMIT {
+            assert_eq!(outbox.hand_over(&Bytes::from(format!("large {n}"))), Pushed::Queued);
+        }
+        assert!(!outbox.overflowed());
+        assert_eq!(outbox.hand_over(&key("one more")), Pushed::Overflowed);
+        assert_eq!(outbox.push(&key("another"), &Change::Whole), Pushed::Overflowed);
     }
 
     #[test]

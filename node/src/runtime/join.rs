@@ -33,10 +33,9 @@ impl Runtime {
             };
             if clocks_heard {
                 self.settle_clock();
-                let filled = match self.serving_peer() {
+                let filled = match self.filling_peer() {
                     Some(peer) => self.fill_from(&peer).await,
-                    // If everybody within reach is as new as this node, there is nothing to be filled with; if the
-                    // connection to a peer that serves has broken, it will be dialed again.
+                    // If the connection to a peer that serves has broken, it will be dialed again.
                     None => self.nobody_serves(),
                 };
                 if filled {

@@ -214,11 +214,14 @@ impl Runtime {
         !self.serving_peers.lock().values().any(|serves| *serves)
     }
 
-    /// A random one of the connected peers that serve.
-    pub(super) fn serving_peer(&self) -> Option<NodeId> {
+    /// Whom this node may be filled from: a random one of the connected peers that serve. Where nobody serves, of all that are
+    /// connected: if they are not as new as this node, they hold what those had that served before.
+    pub(super) fn filling_peer(&self) -> Option<NodeId> {
         let peers = self.transport()?.peers();
         let serving = self.serving_peers.lock();
+        let nobody_serves = !serving.values().any(|serves| *serves);
         let nodes = peers.iter().map(|peer| &peer.info().node);
-        nodes.filter(|node| serving.get(*node) == Some(&true)).choose(&mut *self.rng.lock()).cloned()
+        let nodes = nodes.filter(|node| nobody_serves || serving.get(*node) == Some(&true));
+        nodes.choose(&mut *self.rng.lock()).cloned()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumour::{Engine, MemberState, Purpose, SetOptions};
+use rumour::{Engine, HANDED_KEYS_LIMIT, MemberState, Purpose, SetOptions};
 use rumour_crdt::{Body, Entry, Stamp};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
@@ -49,7 +49,8 @@ impl Cluster {
             if memory.max_bytes > 0 && memory.used_bytes > memory.max_bytes && status.keys > 0 {
                 self.world().violation("memory stays within its limit", format!("{name}: {memory:?}"));
             }
-            let (queued, limit) = (status.replication.queued, self.tuning().outbox_keys_limit * self.len());
+            let limit = (self.tuning().outbox_keys_limit + HANDED_KEYS_LIMIT) * self.len();
+            let queued = status.replication.queued;
             if queued > limit as u64 {
                 self.world().violation(
                     "queues are bounded",
