@@ -68,7 +68,7 @@ pub struct MemoryStatus {
     pub recalls_failed: u64,
     /// Evicted entries of which hash and version are still known.
     pub stubs: u64,
-    /// Stubs that were dropped because memory was short; sync brings their values once more.
+    /// Evicted entries of which nothing is known any more, mostly because memory was short; sync brings their values once more.
     pub stubs_dropped: u64,
 }
 

@@ -58,20 +58,24 @@ impl Engine {
     /// keys, and for a few seconds at most; a key that no peer answered for
     /// shows as missing, or in part, and [`write`](Self::write) refuses to change it.
     ///
-    /// They are not evicted again before what is given is dropped: use them first.
+    /// None of the keys is evicted before what is given is dropped: use them first.
     pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) -> Kept {
         let mut kept = Kept { engine: Arc::clone(&self.inner), keys: Vec::new() };
         if !self.has_gaps() {
             return kept;
         }
-        let lacking = |key: &&[u8]| self.lacks(key, purpose);
-        let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
-        let Some(recaller) = self.inner.recaller.get().filter(|_| !keys.is_empty()) else { return kept };
-        self.inner.store.want(&keys);
-        kept.keys = keys;
-        let recalled = recaller.recall(kept.keys.clone()).await;
+        let keys: Vec<&[u8]> = keys.into_iter().collect();
+        if !keys.iter().any(|key| self.lacks(key, purpose)) {
+            return kept;
+        }
+        let Some(recaller) = self.inner.recaller.get() else { return kept };
+        // Those that are here stay as well: what comes takes room.
+        kept.keys = keys.into_iter().map(Bytes::copy_from_slice).collect();
+        self.inner.store.want(&kept.keys);
+        let lacking: Vec<Bytes> = kept.keys.iter().filter(|key| self.lacks(key, purpose)).cloned().collect();
+        let recalled = recaller.recall(lacking.clone()).await;
         let counters = &self.inner.counters;
-        for key in &kept.keys {
+        for key in &lacking {
             if recalled.unsure.contains(key) {
                 counters.recalls_failed.add(1);
             } else if !recalled.absent.contains(key) {
@@ -85,7 +89,7 @@ impl Engine {
     }
 }
 
-/// Recalled keys, which are not evicted as long as this lives.
+/// The keys of a recall, which are not evicted as long as this lives.
 #[must_use = "the keys may be evicted again before they are used"]
 pub struct Kept {
     engine: Arc<EngineState>,
@@ -234,6 +238,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_is_here_stays_while_others_are_fetched() {
+        let (small, peer) = pair(true);
+        let here = Engine::new(small.clone());
+        for key in [&b"away"[..], b"here"] {
+            here.set(key, "v".into(), SetOptions::default()).expect("it serves");
+            send(&small, &peer, key);
+        }
+        evict(&here, b"away");
+        drop(here.recall([&b"here"[..]], Purpose::Read).await);
+        let kept = here.recall([&b"here"[..], b"away"], Purpose::Read).await;
+        for n in 0..1_000 {
+            let set = here.set(format!("more {n}").as_bytes(), vec![b'x'; 500].into(), SetOptions::default());
+            set.expect("it serves");
+        }
+        assert_eq!((here.get(b"here"), here.get(b"away")), (Some("v".into()), Some("v".into())));
+        drop(kept);
+    }
+
+    #[tokio::test]
     async fn without_an_answer_a_change_is_refused_and_a_set_is_not() {
         let (small, _) = pair(false);
         let here = Engine::new(small.clone());
@@ -244,6 +267,17 @@ mod tests {
         assert_eq!(small.counters.recalls_failed.get(), 1);
         here.set(b"counted", "7".into(), SetOptions::default()).expect("nothing of what was there matters");
         assert_eq!(here.write(b"counted", |key| key.add(1)), Ok(Ok(8)));
+    }
+
+    #[tokio::test]
+    async fn a_flush_ends_an_evicted_counter_without_forgetting_it() {
+        let (small, _) = pair(true);
+        let here = Engine::new(small.clone());
+        here.write(b"counted", |key| key.add(2)).expect("it serves").expect("a number");
+        evict(&here, b"counted");
+        here.flush().expect("it serves");
+        assert!(!here.lacks(b"counted", Purpose::Write) && !here.lacks(b"unheard of", Purpose::Write));
+        assert_eq!(small.store.memory_use().stubs_dropped, 0);
     }
 
     #[tokio::test]

@@ -161,10 +161,12 @@ impl Session {
             _ if command.is_blind(args) => return None,
             _ => command.key_args(args).collect(),
         };
-        let lacking = |key: &&[u8]| engine.lacks(key, purpose);
-        let keys: Vec<Bytes> = keys.into_iter().filter(lacking).map(Bytes::copy_from_slice).collect();
+        if !keys.iter().any(|key| engine.lacks(key, purpose)) {
+            return None;
+        }
+        let keys = keys.into_iter().map(Bytes::copy_from_slice).collect();
         let depends = purpose == Purpose::Write && !command.deletes;
-        (!keys.is_empty()).then(|| Waiting { args: args.to_owned(), keys, purpose, depends, kept: None })
+        Some(Waiting { args: args.to_owned(), keys, purpose, depends, kept: None })
     }
 
     /// Fetches from peers what the request that comes next needs.

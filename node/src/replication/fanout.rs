@@ -80,7 +80,6 @@ impl Fanout {
             Pushed::Waiting => {}
             Pushed::Overflowed => self.counters.replication_overflowed.add(1),
         }
-        self.counters.sync_entries_handed.add(1);
     }
 
     /// Whether some peer may lack the latest change of a key. Does not wait: a queue that is busy may hold it.

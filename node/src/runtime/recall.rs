@@ -143,6 +143,9 @@ impl Runtime {
     ) -> Result<(), String> {
         let mut lacking: VecDeque<Bytes> = lacking.iter().cloned().collect();
         while !lacking.is_empty() {
+            if !self.engine.store.has_room() {
+                return Err("what came back already fills the memory".to_owned());
+            }
             let mut bytes = 0;
             let fits = |key: &&Bytes| {
                 let fits = bytes < REQUEST_BYTES_LIMIT;

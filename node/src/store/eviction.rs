@@ -109,9 +109,7 @@ impl Memory {
         if before.stubs != after.stubs {
             self.stubs.fetch_add(after.stubs.wrapping_sub(before.stubs), Relaxed);
         }
-        if before.stubs_dropped != after.stubs_dropped {
-            self.forget();
-        }
+        self.forget(after.stubs_dropped - before.stubs_dropped);
         if before.stub_bytes != after.stub_bytes {
             self.stub_bytes.fetch_add(after.stub_bytes.wrapping_sub(before.stub_bytes), Relaxed);
         }
@@ -124,9 +122,12 @@ impl Memory {
         }
     }
 
-    /// Something that was evicted is known no more.
-    pub(super) fn forget(&self) {
-        self.forgotten.store(true, Relaxed);
+    /// Of so many evicted keys nothing is known any more.
+    pub(super) fn forget(&self, keys: usize) {
+        if keys > 0 {
+            self.forgotten.store(true, Relaxed);
+            self.stubs_dropped.fetch_add(keys as u64, Relaxed);
+        }
     }
 
     /// Whether something that was evicted may be known no more: that nothing is held of a key then means nothing.
@@ -220,7 +221,8 @@ impl Store {
         if self.memory.stub_bytes.load(Relaxed) > share && self.drop_stubs() {
             return true;
         }
-        self.evict_one() || self.drop_stubs()
+        // What is wanted takes up room for a moment only: stubs are not worth that.
+        self.evict_one() || self.memory.wanting.load(Relaxed) == 0 && self.drop_stubs()
     }
 
     /// Drops the stubs of one slot.
@@ -232,8 +234,7 @@ impl Store {
                 continue;
             }
             let Some(slot) = shard.next_slot_with_stubs() else { continue };
-            let dropped = shard.slot_mut(&self.digest_key, slot).drop_stubs(|_| true);
-            self.memory.stubs_dropped.fetch_add(dropped as u64, Relaxed);
+            shard.slot_mut(&self.digest_key, slot).drop_stubs(|_| true);
             return true;
         }
         false
@@ -308,6 +309,7 @@ impl Store {
                 }
             });
             self.memory.evicted.fetch_add(1, Relaxed);
+            self.memory.absent.remove(candidate.hash);
         });
         // Where another thread was faster there is room as well.
         true

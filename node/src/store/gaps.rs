@@ -61,18 +61,19 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
         // The stub stays until something is written: a change that is under way from one peer to another may yet bring the value.
-        self.memory.absent.insert(hash);
-        if slot.slot().lacks(hash, key) {
-            slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle));
+        match slot.slot().find(hash, key).is_some() {
+            true => slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle)),
+            false => self.memory.absent.insert(hash),
         }
     }
 
     /// A peer lists this and cannot give it, because it was evicted there. Once every peer was asked in vain its version is taken over,
-    /// so that all agree that none has it. Does nothing where something is held of the key.
+    /// so that all agree that none has it. Does nothing where something is held of the key. Returns whether something is known of it
+    /// now.
     ///
     /// `now` is this node's clock when it began to ask the peer; at `asked_all` by that clock, or later, it asked every peer for all
     /// that it held.
-    pub(crate) fn evicted_elsewhere(&self, evicted: &EvictedItem, now: Hlc, asked_all: Hlc) {
+    pub(crate) fn evicted_elsewhere(&self, evicted: &EvictedItem, now: Hlc, asked_all: Hlc) -> bool {
         let VersionItem { at, version } = evicted.item;
         let slot = usize::from(at.slot);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
@@ -80,12 +81,13 @@ impl Store {
         let is_known = slot.slot().stub(at.hash).is_some()
             || slot.slot().find_hash(&self.digest_key, at.hash).next().is_some();
         if !is_known && !self.memory.unclaimed.lock().hear(at.hash, now, asked_all) {
-            return;
+            return false;
         }
         slot.adopt(at.hash, version, evicted.ends_at_ms);
         self.memory.absent.remove(at.hash);
         drop(slot);
         drop(shard);
         self.keep_within_limit();
+        true
     }
 }

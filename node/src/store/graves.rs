@@ -165,9 +165,10 @@ impl Store {
         which: impl FnMut(&[u8], &Entry) -> bool,
     ) -> usize {
         let removed = shard.slot_mut(&self.digest_key, slot).remove(hash, which);
-        if removed.iter().any(|(_, entry)| entry.is_delta()) {
-            self.memory.forget();
-        }
+        // The rest of a part may live on, unless the whole has expired for all.
+        let has_expired = |entry: &Entry| why == Removal::Collected && *entry.body() == Body::Expired;
+        let parts = removed.iter().filter(|(_, entry)| entry.is_delta() && !has_expired(entry)).count();
+        self.memory.forget(parts);
         if let Some(observer) = &self.observer {
             for (key, entry) in &removed {
                 observer.removed(&self.node, key, entry, why);

@@ -195,7 +195,7 @@ impl Store {
         if let Some(stub) = evicted {
             // Who wants the key back asks on for what was here; sync takes what is left of it in the cluster.
             let refused = match self.memory.is_wanted(hash) {
-                true => incoming.stamp().time < stub.epoch,
+                true => stub.outlives(&incoming),
                 false => stub.stands_for(&incoming),
             };
             // A removal by itself would be taken for a dead key. Sync sees the difference and brings the rest.

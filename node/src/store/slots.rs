@@ -4,14 +4,14 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as TableEntry, VacantEntry};
-use rumour_crdt::{Cell, DigestKey, Entry, Hlc, Stamp};
+use rumour_crdt::{Cell, DigestKey, Entry, Stamp};
 
 use super::access::Usage;
 use super::actors::Actors;
 use super::graves::Graves;
 use super::memory::EvictionPolicy;
 use super::record::Record;
-use super::stubs::{Stub, Stubs};
+use super::stubs::{ELSEWHERE, Stub, Stubs};
 
 /// What one shard holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl SlotMut<'_> {
             return true;
         }
         self.slot.cell.insert(digest_key, hash, version);
-        self.put_stub(Stub { hash, version, epoch: Hlc::ZERO, ends_at_ms });
+        self.put_stub(Stub { hash, version, epoch: ELSEWHERE, ends_at_ms });
         true
     }
 
@@ -225,11 +225,9 @@ impl SlotMut<'_> {
         }
     }
 
-    /// Drops stubs of values that others may have. Sync brings those once more. Returns how many.
-    pub(super) fn drop_stubs(&mut self, which: impl FnMut(&Stub) -> bool) -> usize {
-        let dropped = self.remove_stubs(which);
-        self.counts.stubs_dropped += dropped;
-        dropped
+    /// Drops stubs of values that others may have. Sync brings those once more.
+    pub(super) fn drop_stubs(&mut self, which: impl FnMut(&Stub) -> bool) {
+        self.counts.stubs_dropped += self.remove_stubs(which);
     }
 
     /// Removes stubs of values that nobody has. Returns how many.
@@ -251,7 +249,7 @@ impl SlotMut<'_> {
     /// Removes all that lies below the watermark. Stubs that do not say where they lie go as well.
     pub(super) fn remove_up_to(&mut self, watermark: Stamp) {
         self.remove_stubs(|stub| stub.is_flushed(watermark));
-        self.drop_stubs(|stub| stub.epoch <= watermark.time);
+        self.drop_stubs(|stub| stub.may_be_flushed(watermark));
         let Self { slot, digest_key, counts, actors, .. } = self;
         let cell = &mut slot.cell;
         slot.records.retain(|record| {

@@ -2,12 +2,15 @@
 
 use rumour_crdt::{Entry, Hlc, Stamp};
 
+/// Stands for an epoch that is not known.
+pub(super) const ELSEWHERE: Hlc = Hlc::MAX;
+
 /// What is left of an evicted entry: enough for the digest to be as if it was still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stub {
     pub(super) hash: u64,
     pub(super) version: u64,
-    /// When the key had last been replaced as a whole; zero if it was evicted elsewhere and never held here.
+    /// When the key had last been replaced as a whole; [`ELSEWHERE`] if it was evicted elsewhere and never held here.
     pub(super) epoch: Hlc,
     /// When the value expires, [`u64::MAX`] if it stays.
     pub(super) ends_at_ms: u64,
@@ -16,12 +19,22 @@ pub(super) struct Stub {
 impl Stub {
     /// Whether an entry is the very one that was evicted here.
     pub(super) fn stands_for(&self, entry: &Entry) -> bool {
-        self.epoch > Hlc::ZERO && self.version == entry.version()
+        self.epoch != ELSEWHERE && self.version == entry.version()
     }
 
     /// Whether the value is gone everywhere by a flush.
     pub(super) fn is_flushed(&self, watermark: Stamp) -> bool {
-        self.epoch > Hlc::ZERO && self.epoch < watermark.time
+        self.epoch < watermark.time
+    }
+
+    /// Whether an entry is of a lower epoch than what was evicted here.
+    pub(super) fn outlives(&self, entry: &Entry) -> bool {
+        self.epoch != ELSEWHERE && entry.stamp().time < self.epoch
+    }
+
+    /// Whether the value may be gone by a flush.
+    pub(super) fn may_be_flushed(&self, watermark: Stamp) -> bool {
+        self.epoch <= watermark.time || self.epoch == ELSEWHERE
     }
 }
 

@@ -65,6 +65,7 @@ fn collect(engine: &EngineState, peer: &NodeId, positions: &[Position]) -> Colle
             }
             Found::TooLarge(keys) => {
                 keys.iter().for_each(|key| engine.fanout.hand_over(peer, key));
+                engine.counters.sync_entries_handed.add(keys.len() as u64);
                 collected.handed.push(*at);
             }
             Found::Evicted(item) => collected.evicted.push(item),

@@ -47,15 +47,22 @@ struct Side {
     /// When the session began by this end's clock, as long as nothing is left out that it held then; else just before the first
     /// thing that is.
     until: Hlc,
+    /// The same, but what it had evicted already does not count as left out.
+    asked: Hlc,
     /// What it held of others when the session began.
     held: Vec<(ActorId, Hlc)>,
 }
 
 impl Side {
+    fn new(clock: Hlc, held: Vec<(ActorId, Hlc)>) -> Self {
+        Self { until: clock, asked: clock, held }
+    }
+
     /// An entry with this stamp is left out: nobody held it before that time of its own clock.
     fn leave_out(&mut self, stamp: Hlc) {
         let before = Hlc::from_bits(stamp.bits().saturating_sub(1));
         self.until = self.until.min(before);
+        self.asked = self.asked.min(before);
         self.held.iter_mut().for_each(|(_, held)| *held = (*held).min(before));
     }
 
@@ -63,6 +70,14 @@ impl Side {
     /// other end has seen anything shows in the next session.
     fn hand_over(&mut self) {
         self.leave_out(Hlc::ZERO);
+    }
+
+    /// An entry that the other end knows nothing of was evicted here: it has not seen what this end held, nor what this end had
+    /// seen of others. Some other node may bring it the entry yet.
+    fn evicted(&mut self) {
+        let asked = self.asked;
+        self.leave_out(Hlc::ZERO);
+        self.asked = asked;
     }
 }
 
@@ -134,7 +149,7 @@ impl Session {
         let clock = engine.clock.send_time();
         let owners = engine.watermarks.lock().tell(now, clock);
         self.began = clock;
-        self.mine = Side { until: clock, held: owners.held.clone() };
+        self.mine = Side::new(clock, owners.held.clone());
         SyncRequest::Root {
             clock,
             flushed: engine.store.flushed(),
@@ -155,7 +170,7 @@ impl Session {
             (Expects::Root, SyncReply::Root { clock, flushed, owners, groups }) => {
                 engine.follow(clock, flushed);
                 self.ended = engine.watermarks.lock().hear(&owners, engine.clock.send_time());
-                self.theirs = Side { until: clock, held: owners.held };
+                self.theirs = Side::new(clock, owners.held);
                 match groups {
                     // The peer knows by itself what equal roots mean.
                     None if self.ended.is_empty() => None,
@@ -211,7 +226,9 @@ impl Session {
                 self.report.received += changed;
                 let asked_all = engine.watermarks.lock().asked_all();
                 for evicted in &evicted {
-                    engine.store.evicted_elsewhere(evicted, self.began, asked_all);
+                    if !engine.store.evicted_elsewhere(evicted, self.began, asked_all) {
+                        self.theirs.evicted();
+                    }
                 }
                 self.gone.extend(gone);
                 Some(self.next_request(engine))
@@ -220,7 +237,9 @@ impl Session {
             _ => return Err("is not the reply to what was asked"),
         };
         let Some(request) = request else {
-            engine.watermarks.lock().completed(self.peer, self.theirs.until, &self.theirs.held);
+            let Side { until, asked, held } = &self.theirs;
+            engine.watermarks.lock().asked(self.peer, *asked);
+            engine.watermarks.lock().completed(self.peer, *until, held);
             return Ok(Step::Done(self.report));
         };
         self.report.round_trips += 1;
@@ -264,6 +283,9 @@ impl Session {
         next: Option<Position>,
     ) -> Result<(), &'static str> {
         let Some(listing) = self.listing.take() else { return Err("no listing was asked for") };
+        if theirs.iter().any(|item| usize::from(item.at.slot) >= SLOTS) {
+            return Err("names slots that do not exist");
+        }
         if !theirs.is_sorted() || next.is_some_and(|next| next <= listing.from) {
             return Err("the listing is out of order");
         }
@@ -288,6 +310,9 @@ impl Session {
                 let newest = engine.store.newest_at(mine.at);
                 if newest.is_empty() {
                     // It was evicted here: there is nothing to give.
+                    if same.is_none() {
+                        self.mine.evicted();
+                    }
                     continue;
                 }
                 let young = lowest_if_young(&newest, settled_before_ms).filter(|_| self.skip_young);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::config::HANDED_KEYS_LIMIT;
-use crate::engine::testing::{engine_at, engine_with};
+use crate::engine::testing::{engine_at, engine_with, engine_within};
 use crate::engine::{Engine, EngineState, SetOptions};
 use crate::message::{OwnerTable, SyncReply, SyncRequest};
 use crate::replication::testing::carry;
@@ -154,6 +154,20 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         groups: Some(vec![1, 2, 3]),
     };
     assert!(session.reply(&a, short, Instant::now()).is_err());
+    let mut session = Session::new(("n2".parse().expect("a name"), ActorId::new(2)), 1, true);
+    session.start(&a, Instant::now());
+    let root = SyncReply::Root {
+        clock: Hlc::ZERO,
+        flushed: rumour_crdt::Stamp::ZERO,
+        owners: OwnerTable::default(),
+        groups: Some(vec![1; crate::store::GROUPS]),
+    };
+    let item = crate::store::VersionItem { at: Position { slot: 20_000, hash: 1 }, version: 1 };
+    for reply in [root, SyncReply::Slots { differing: vec![1] }] {
+        assert!(session.reply(&a, reply, Instant::now()).is_ok());
+    }
+    let nowhere = SyncReply::Versions { items: vec![item], next: None };
+    assert!(session.reply(&a, nowhere, Instant::now()).is_err());
     assert_eq!(a.export(), before);
 }
 
@@ -408,6 +422,24 @@ fn what_is_left_to_replication_does_not_count_as_seen_until_a_session_finds_it()
         // Not turned away: it is there.
         assert_eq!(run_to(from, to, false).round_trips, 1);
         assert!(has_seen());
+    }
+}
+
+#[test]
+fn what_was_evicted_does_not_count_as_seen_by_who_never_had_it() {
+    for begun_by_holder in [true, false] {
+        let (a, b) = (engine_within(1, WRITTEN_MS, 250_000), engine_at(2, WRITTEN_MS));
+        set(&a, "first", "v");
+        let first = entry(&a, "first");
+        let filler = (0..10_000).map(|n| set(&a, &format!("filler {n}"), &"v".repeat(400)));
+        assert!({ filler }.any(|()| a.store.is_evicted(b"first")));
+        let (from, to) = if begun_by_holder { (&a, &b) } else { (&b, &a) };
+        run_to(from, to, false);
+        b.watermarks.lock().collecting(Hlc::MAX);
+        assert!(!b.watermarks.lock().is_collected(&first), "begun by {}", from.node);
+        // Who has it may still give it.
+        let applied = b.apply(b"first", first, Brought::AsHeld);
+        assert!(matches!(&applied, Some(Applied::Merged(merged)) if merged.changed), "{applied:?}");
     }
 }
 

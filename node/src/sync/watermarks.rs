@@ -44,7 +44,7 @@ pub(crate) struct Watermarks {
     me: ActorId,
     /// Up to which time of its clock everything that an incarnation held is held here, present incarnations and past ones.
     held: BTreeMap<ActorId, Hlc>,
-    /// The same as far as it was learned from the incarnation itself.
+    /// Up to which time of its clock an owner was asked for all that it had not evicted.
     asked: BTreeMap<ActorId, Hlc>,
     /// The other owners, with what they told last.
     owners: BTreeMap<ActorId, OwnerRow>,
@@ -206,13 +206,18 @@ impl Watermarks {
         }
     }
 
-    /// A session with an owner ended in which all was seen that it held when its clock read `until`. `held` is what that owner held
-    /// of others when the session began.
-    pub(crate) fn completed(&mut self, owner: ActorId, until: Hlc, held: &[(ActorId, Hlc)]) {
+    /// A session that this node began with an owner ended in which it was given all that the owner had when its clock read `until`, what it
+    /// had evicted before excepted.
+    pub(crate) fn asked(&mut self, owner: ActorId, until: Hlc) {
         if self.owners.contains_key(&owner) {
             let asked = self.asked.entry(owner).or_default();
             *asked = (*asked).max(until);
         }
+    }
+
+    /// A session with an owner ended in which all was seen that it held when its clock read `until`. `held` is what that owner held
+    /// of others when the session began.
+    pub(crate) fn completed(&mut self, owner: ActorId, until: Hlc, held: &[(ActorId, Hlc)]) {
         for (actor, until) in held.iter().take(HELD_LIMIT).copied().chain([(owner, until)]) {
             if actor == self.me || until == Hlc::ZERO {
                 continue;

@@ -239,3 +239,14 @@ fn a_key_that_nobody_had_may_still_come_when_nothing_was_written_to_it() {
     let applied = store.apply(b"k", later, 1000, Brought::AsHeld, known_to_all);
     assert!(matches!(&applied, Applied::Merged(merged) if merged.changed), "{applied:?}");
 }
+
+#[test]
+fn a_key_that_was_absent_and_came_is_lacking_when_it_goes_again() {
+    let (store, mut minter) =
+        (small_store(EvictionPolicy::AllKeysLru, 250_000), Minter::new(ActorId::new(1)));
+    store.settle(b"k", 1000);
+    store.apply(b"k", value(&mut minter, None), 1000, Brought::AsHeld, |_| false);
+    store.settle(b"k", 1000);
+    evict_all(&store, &mut minter);
+    assert!(store.is_evicted(b"k") && store.may_be_evicted(b"k"));
+}
