@@ -43,6 +43,7 @@ mod membership;
 mod message;
 mod namespace;
 mod node;
+pub mod placement;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod replication;

@@ -1,0 +1,125 @@
+//! Weighted rendezvous hashing over zones, evened.
+
+use rumour_transport::NodeId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::fair::fair_shares;
+use crate::slot::SLOTS;
+
+/// How far a member's load may be off its fair share: less than 3 %, with room for what cannot be divided.
+const TOLERANCE: f64 = 0.028;
+/// Where the rates of members that are further off aim at, as a part of the tolerance.
+const AIM: f64 = 0.98;
+/// How much of the way a rate goes at a time. Loads react to several rates at once.
+const STEP: f64 = 0.9;
+/// Steps after which it is left at that: some loads cannot be had, as few slots as there are.
+const STEPS_LIMIT: usize = 64;
+
+/// The members as far as placement is concerned, by index.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Field {
+    pub(super) weights: Vec<f64>,
+    /// Zones are numbered from zero without gaps.
+    pub(super) zones: Vec<usize>,
+}
+
+/// How members draw for slots.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spread {
+    zones: Vec<usize>,
+    zones_len: usize,
+    /// At which each member draws.
+    rates: Vec<f64>,
+    /// Of each slot in turn what each member drew at a rate of one, as a number of its quantile.
+    draws: Vec<u16>,
+    /// The exponential distribution's value at each quantile.
+    quantiles: Vec<f64>,
+}
+
+impl Spread {
+    /// Rates at which the members have their fair shares of `copies` of every slot.
+    pub(super) fn even(field: Field, nodes: &[NodeId], copies: usize) -> Self {
+        let Field { weights, zones } = field;
+        let fair = fair_shares(&weights, &zones, copies);
+        let zones_len = zones.iter().max().map_or(0, |zone| zone + 1);
+        let mut spread =
+            Self { zones, zones_len, rates: weights, draws: draws(nodes), quantiles: quantiles() };
+        if copies < nodes.len() {
+            for _ in 0..STEPS_LIMIT {
+                if !spread.step(&fair, copies) {
+                    break;
+                }
+            }
+        }
+        spread
+    }
+
+    /// Moves the rates of those whose load is too far off. Returns whether there were any.
+    fn step(&mut self, fair: &[f64], copies: usize) -> bool {
+        let mut loads = vec![0_u32; fair.len()];
+        for slot in 0..SLOTS {
+            for member in self.choose(slot, copies) {
+                loads[usize::from(member)] += 1;
+            }
+        }
+        let mut moved = false;
+        for (member, load) in loads.into_iter().enumerate() {
+            let load = f64::from(load.max(1)) / (fair[member] * SLOTS as f64);
+            // Who has a copy of everything, as it must, needs no higher rate.
+            let is_full = fair[member] >= 1.0;
+            if (load - 1.0).abs() > TOLERANCE && !is_full {
+                let aim = load.clamp(1.0 - TOLERANCE * AIM, 1.0 + TOLERANCE * AIM);
+                self.rates[member] *= libm::pow(aim / load, STEP);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// The first `count` members for a slot, the first one first.
+    pub(super) fn choose(&self, slot: usize, count: usize) -> Vec<u8> {
+        let members = self.rates.len();
+        let draws = &self.draws[slot * members..(slot + 1) * members];
+        let cost = |member: usize| self.quantiles[usize::from(draws[member])] / self.rates[member];
+        let costs: Vec<f64> = (0..members).map(cost).collect();
+        let mut chosen: Vec<u8> = Vec::with_capacity(count);
+        let mut in_zone = vec![0_usize; self.zones_len];
+        let mut round = 1;
+        while chosen.len() < count {
+            let free = |member: &usize| {
+                in_zone[self.zones[*member]] < round
+                    && !chosen.iter().any(|taken| usize::from(*taken) == *member)
+            };
+            // Of equal ones the first by name.
+            let next = (0..members).filter(free).min_by(|one, other| costs[*one].total_cmp(&costs[*other]));
+            match next {
+                Some(member) => {
+                    in_zone[self.zones[member]] += 1;
+                    // There are no more members than that: see `MEMBERS_LIMIT`.
+                    chosen.push(member as u8);
+                }
+                None => round += 1,
+            }
+        }
+        chosen
+    }
+}
+
+/// Each member's permutation of the quantiles over the slots.
+fn draws(nodes: &[NodeId]) -> Vec<u16> {
+    let mut draws = vec![0; SLOTS * nodes.len()];
+    for (member, node) in nodes.iter().enumerate() {
+        let mut slots: Vec<(u64, u16)> = (0..SLOTS as u16)
+            .map(|slot| (xxh3_64_with_seed(node.as_str().as_bytes(), u64::from(slot)), slot))
+            .collect();
+        slots.sort_unstable();
+        for (rank, (_, slot)) in slots.into_iter().enumerate() {
+            draws[usize::from(slot) * nodes.len() + member] = rank as u16;
+        }
+    }
+    draws
+}
+
+fn quantiles() -> Vec<f64> {
+    (0..SLOTS).map(|rank| -libm::log((rank as f64 + 0.5) / SLOTS as f64)).collect()
+}
