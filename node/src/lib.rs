@@ -29,6 +29,7 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+pub mod agreement;
 mod builder;
 mod cache;
 mod clock;

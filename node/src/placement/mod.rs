@@ -41,18 +41,37 @@ pub enum Replicas {
 pub struct Share {
     /// Its name: a node that starts anew under its name owns what it owned.
     pub node: NodeId,
+    /// Which start of it is meant. Placement does not look at it.
+    pub incarnation: u64,
     /// How much it takes beside others.
     pub weight: NonZeroU16,
     /// What it may fail together with. Copies of a slot go to different zones while there are enough.
     pub zone: String,
 }
 
-/// Who owns the slots, as a majority agreed.
+/// Who owns the slots, as a majority agreed. What is no configuration is not decoded as one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Configuration {
     number: u64,
     replicas: Replicas,
     members: Vec<Share>,
+}
+
+/// As it came from a peer.
+#[derive(Deserialize)]
+struct Unchecked {
+    number: u64,
+    replicas: Replicas,
+    members: Vec<Share>,
+}
+
+impl TryFrom<Unchecked> for Configuration {
+    type Error = InvalidConfiguration;
+
+    fn try_from(came: Unchecked) -> Result<Self, InvalidConfiguration> {
+        Self::new(came.number, came.replicas, came.members)
+    }
 }
 
 /// No configuration can be like that.
@@ -67,7 +86,7 @@ pub enum InvalidConfiguration {
         /// How many it has.
         members: usize,
     },
-    /// Two members have one name.
+    /// Two members have one name, or are one incarnation.
     #[error("{0} is listed twice")]
     Twice(NodeId),
     /// A zone's name is too long.
@@ -92,8 +111,11 @@ impl Configuration {
         if members.len() > MEMBERS_LIMIT {
             return Err(InvalidConfiguration::TooMany { members: members.len() });
         }
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].node == pair[1].node) {
-            return Err(InvalidConfiguration::Twice(pair[0].node.clone()));
+        let (mut nodes, mut incarnations) = (BTreeSet::new(), BTreeSet::new());
+        let is_first =
+            |member: &&Share| nodes.insert(member.node.clone()) && incarnations.insert(member.incarnation);
+        if let Some(twice) = members.iter().skip_while(is_first).next() {
+            return Err(InvalidConfiguration::Twice(twice.node.clone()));
         }
         if let Some(long) = members.iter().find(|member| member.zone.len() > ZONE_BYTES_LIMIT) {
             return Err(InvalidConfiguration::ZoneTooLong(long.node.clone()));
@@ -113,6 +135,30 @@ impl Configuration {
         &self.members
     }
 
+    /// Whether this incarnation is one of its members.
+    #[must_use]
+    pub fn names(&self, incarnation: u64) -> bool {
+        self.members.iter().any(|member| member.incarnation == incarnation)
+    }
+
+    /// Whether these incarnations, with others or not, are more than half of its members.
+    #[must_use]
+    pub fn is_majority(&self, incarnations: &BTreeSet<u64>) -> bool {
+        let members = self.members.iter().filter(|member| incarnations.contains(&member.incarnation));
+        2 * members.count() > self.members.len()
+    }
+
+    /// Whether the other one has the next number and differs in one member at most: added, removed, or changed.
+    #[must_use]
+    pub fn precedes(&self, next: &Self) -> bool {
+        let changed = |from: &Self, to: &Self| -> BTreeSet<NodeId> {
+            let others = from.members.iter().filter(|member| !to.members.contains(member));
+            others.map(|member| member.node.clone()).collect()
+        };
+        let changes = changed(self, next).union(&changed(next, self)).count();
+        self.number.checked_add(1) == Some(next.number) && changes <= 1
+    }
+
     /// How many owners each slot has under it.
     #[must_use]
     pub fn owners_per_slot(&self) -> usize {
@@ -130,7 +176,12 @@ impl Configuration {
 /// use rumour::placement::{Configuration, Replicas, Share, Table};
 ///
 /// let one = NonZeroU16::MIN;
-/// let member = |name: &str| Share { node: name.parse().unwrap(), weight: one, zone: String::new() };
+/// let member = |name: &str| Share {
+///     node: name.parse().unwrap(),
+///     incarnation: 1,
+///     weight: one,
+///     zone: String::new(),
+/// };
 /// let members = ["a", "b", "c", "d"].map(member).to_vec();
 /// let two = Replicas::Count(NonZeroU16::new(2).unwrap());
 /// let table = Table::new(&Configuration::new(1, two, members)?);

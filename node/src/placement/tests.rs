@@ -7,6 +7,7 @@ use super::*;
 fn member(name: usize, weight: u16, zone: usize) -> Share {
     Share {
         node: format!("n{name}").parse().expect("a name"),
+        incarnation: name as u64,
         weight: NonZeroU16::new(weight).expect("a weight"),
         zone: format!("z{zone}"),
     }
@@ -103,9 +104,37 @@ fn what_is_no_configuration_is_refused() {
     assert_eq!(refused(alike(0..257)), Err(InvalidConfiguration::TooMany { members: 257 }));
     let twice = vec![member(1, 1, 0), member(1, 2, 3)];
     assert_eq!(refused(twice), Err(InvalidConfiguration::Twice("n1".parse().expect("a name"))));
+    let one_incarnation = Share { incarnation: 2, ..member(1, 1, 0) };
+    let refused_as = refused(vec![one_incarnation, member(2, 1, 0)]);
+    assert_eq!(refused_as, Err(InvalidConfiguration::Twice("n2".parse().expect("a name"))));
     let mut long = member(1, 1, 0);
     long.zone = "z".repeat(65);
     assert_eq!(refused(vec![long]), Err(InvalidConfiguration::ZoneTooLong("n1".parse().expect("a name"))));
+}
+
+#[test]
+fn what_is_no_configuration_is_not_decoded() {
+    let good = configuration(2, alike(0..3));
+    let bytes = rumour_transport::codec::encode(&good).expect("encodes");
+    assert_eq!(rumour_transport::codec::decode::<Configuration>(&bytes).ok().as_ref(), Some(&good));
+    let bad = Configuration { members: vec![member(1, 1, 0), member(1, 1, 0)], ..good };
+    let bytes = rumour_transport::codec::encode(&bad).expect("encodes");
+    assert!(rumour_transport::codec::decode::<Configuration>(&bytes).is_err());
+}
+
+#[test]
+fn one_member_changes_at_a_time() {
+    let of = |number, members| Configuration::new(number, Replicas::All, members).expect("it is one");
+    let base = of(4, alike(0..3));
+    assert!(base.precedes(&of(5, alike(0..4))), "one joins");
+    assert!(base.precedes(&of(5, alike(0..2))), "one leaves");
+    assert!(base.precedes(&of(5, vec![member(0, 1, 0), member(1, 9, 0), member(2, 1, 0)])), "one changes");
+    let restarted = Share { incarnation: 77, ..member(1, 1, 0) };
+    assert!(base.precedes(&of(5, vec![member(0, 1, 0), restarted, member(2, 1, 0)])), "one starts anew");
+    assert!(!base.precedes(&of(5, alike(1..4))), "one joins and one leaves");
+    assert!(!base.precedes(&of(6, alike(0..4))) && !base.precedes(&of(4, alike(0..3))), "another number");
+    let majority = |incarnations: &[u64]| base.is_majority(&incarnations.iter().copied().collect());
+    assert!(majority(&[0, 2, 9]) && !majority(&[1, 8, 9]));
 }
 
 /// Every node has to come to this table, whatever it runs on: a change of it is a change of the protocol.

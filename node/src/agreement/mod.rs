@@ -1,0 +1,67 @@
+//! Agreeing on the next configuration: single-decree Paxos for each number, among the members of the configuration before it
+//! (Lamport, "Paxos Made Simple", 2001).
+//!
+//! A majority of those decides. Before a proposer asks for that, a majority of the members that its configuration would have must
+//! have answered as well: nothing is begun that leaves too few to go on. To wait for them later would be worse: what somebody
+//! accepted already has to be proposed by whoever comes next, also if the newcomer has died since. A side without a majority
+//! changes nothing.
+//!
+//! Members have nothing but memory. One that starts anew has lost its promises, so it is another incarnation, and votes only
+//! once a configuration names that one.
+
+mod acceptor;
+mod proposal;
+
+use serde::{Deserialize, Serialize};
+
+use crate::placement::Configuration;
+
+pub use acceptor::Acceptor;
+pub use proposal::{Progress, Proposal};
+
+/// An attempt to have something agreed. Later ones are greater; no two members make the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ballot {
+    /// Raised above every round that was heard of.
+    pub round: u64,
+    /// The incarnation that makes the attempt.
+    pub proposer: u64,
+}
+
+/// What a proposer asks of the members of `base`, and of those that the next configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The latest configuration that is agreed, as far as the proposer knows.
+    pub base: Configuration,
+    /// Its attempt.
+    pub ballot: Ballot,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// A step of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Promise to take part in no earlier attempt, and say what you accepted. This is what the proposer would have agreed on.
+    Promise(Configuration),
+    /// Accept this as the next configuration.
+    Accept(Configuration),
+}
+
+/// An answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// No earlier attempt will be taken part in. What was accepted in one, if anything.
+    Promised(Option<(Ballot, Configuration)>),
+    /// It is accepted.
+    Accepted,
+    /// A later attempt has the promise.
+    Refused(Ballot),
+    /// The number was agreed on already: this is the latest configuration that is known here.
+    Agreed(Configuration),
+    /// This incarnation has no say in that.
+    NoMember,
+}
+
+#[cfg(test)]
+mod tests;
