@@ -33,7 +33,7 @@ pub const HANDED_KEYS_LIMIT: usize = 256;
 pub struct Tuning {
     /// Time between two gossip rounds. Shorter notices failures sooner and costs more packets. Default 500 ms.
     pub gossip_interval: Duration,
-    /// How long a quiet peer is suspect before it is down. Default 3 s.
+    /// How long a peer is quiet before it is down; it is suspect before. Default 3 s.
     pub suspicion: Duration,
     /// Time between two sync sessions with a random peer, jittered by a half. Default 10 s.
     pub sync_interval: Duration,

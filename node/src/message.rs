@@ -1,6 +1,6 @@
 //! What nodes say to each other: the bodies inside the transport's frames.
 //!
-//! Every message carries its sender's clock, and the receiver's clock moves past it.
+//! Whatever brings entries carries its sender's clock, and the receiver's clock moves past it.
 
 use std::net::SocketAddr;
 

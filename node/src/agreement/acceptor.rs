@@ -1,6 +1,6 @@
 //! The side of an agreement that votes, which every member is.
 
-use super::{Ask, Ballot, Reply, Request};
+use super::{Ask, Ballot, ROUNDS_AHEAD_LIMIT, Reply, Request};
 use crate::placement::Configuration;
 
 /// What one incarnation has promised and accepted for the number after the latest that it knows. Plain state.
@@ -10,13 +10,26 @@ pub struct Acceptor {
     agreed: Option<Configuration>,
     promised: Ballot,
     accepted: Option<(Ballot, Configuration)>,
+    /// The highest round that was used or heard of, for whatever number.
+    round: u64,
+}
+
+/// What became of a configuration that was heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// It is the latest now.
+    News,
+    /// One at least as late was known.
+    Known,
+    /// It belongs to another cluster, or contradicts the one of its number: nothing has changed.
+    Foreign,
 }
 
 impl Acceptor {
     /// An incarnation that knows of no configuration yet.
     #[must_use]
     pub fn new(incarnation: u64) -> Self {
-        Self { incarnation, agreed: None, promised: Ballot::default(), accepted: None }
+        Self { incarnation, agreed: None, promised: Ballot::default(), accepted: None, round: 0 }
     }
 
     /// The latest configuration that is agreed, as far as is known here.
@@ -25,42 +38,60 @@ impl Acceptor {
         self.agreed.as_ref()
     }
 
-    /// The latest attempt that was heard of for the next number.
-    #[must_use]
-    pub fn promised(&self) -> Ballot {
-        self.promised
+    /// A ballot above all that were used here or heard of.
+    pub fn next_ballot(&mut self) -> Ballot {
+        self.round += 1;
+        Ballot { round: self.round, proposer: self.incarnation }
     }
 
-    /// Takes in a configuration that was agreed on. Returns whether it is news. Promises for its number and those before are void then:
-    /// nothing else can be agreed on under them any more.
-    pub fn learn(&mut self, agreed: &Configuration) -> bool {
-        let is_news = self.agreed.as_ref().is_none_or(|known| known.number() < agreed.number());
-        if is_news {
-            self.agreed = Some(agreed.clone());
-            (self.promised, self.accepted) = (Ballot::default(), None);
+    /// Somebody else has promises for this attempt: the [next ballot](Self::next_ballot) lies above it. One that is too far ahead to be
+    /// true is not followed.
+    pub fn outbid(&mut self, by: Ballot) {
+        if self.is_near(by) {
+            self.round = self.round.max(by.round);
         }
-        is_news
     }
 
-    /// Answers a proposer.
-    pub fn answer(&mut self, request: &Request) -> Reply {
-        let Request { base, ballot, ask } = request;
-        self.learn(base);
+    /// Takes in a configuration that was agreed on. Promises for its number and those before are void then: nothing else can be agreed
+    /// on under them any more.
+    pub fn learn(&mut self, agreed: &Configuration) -> Learned {
+        if let Some(known) = &self.agreed {
+            let contradicts = known.number() == agreed.number() && known != agreed;
+            if known.lineage() != agreed.lineage() || contradicts {
+                return Learned::Foreign;
+            }
+            if known.number() >= agreed.number() {
+                return Learned::Known;
+            }
+        }
+        self.agreed = Some(agreed.clone());
+        (self.promised, self.accepted) = (Ballot::default(), None);
+        Learned::News
+    }
+
+    /// Answers an incarnation that proposes.
+    pub fn answer(&mut self, from: u64, request: &Request) -> Reply {
+        let Request { to, base, ballot, ask } = request;
+        let (Ask::Promise(next) | Ask::Accept(next)) = ask;
+        let makes_sense = *to == self.incarnation
+            && ballot.proposer == from
+            && self.is_near(*ballot)
+            && base.precedes(next);
+        if !makes_sense || self.learn(base) == Learned::Foreign {
+            return Reply::NoSay;
+        }
         if let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.number() > base.number()) {
             return Reply::Agreed(agreed.clone());
         }
-        let named = |configuration: &Configuration| configuration.names(self.incarnation);
-        let has_a_say = match ask {
-            Ask::Promise(wish) => named(base) || named(wish),
-            Ask::Accept(next) => named(base) && base.precedes(next),
-        };
-        if !has_a_say {
-            return Reply::NoMember;
+        let is_newcomer = matches!(ask, Ask::Promise(_)) && next.names(self.incarnation);
+        if !base.names(self.incarnation) && !is_newcomer {
+            return Reply::NoSay;
         }
         if *ballot < self.promised {
             return Reply::Refused(self.promised);
         }
         self.promised = *ballot;
+        self.round = self.round.max(ballot.round);
         match ask {
             Ask::Promise(_) => Reply::Promised(self.accepted.clone()),
             Ask::Accept(next) => {
@@ -68,5 +99,9 @@ impl Acceptor {
                 Reply::Accepted
             }
         }
+    }
+
+    fn is_near(&self, ballot: Ballot) -> bool {
+        ballot.round > 0 && ballot.round <= self.round.saturating_add(ROUNDS_AHEAD_LIMIT)
     }
 }

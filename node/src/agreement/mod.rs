@@ -7,7 +7,7 @@
 //! changes nothing.
 //!
 //! Members have nothing but memory. One that starts anew has lost its promises, so it is another incarnation, and votes only
-//! once a configuration names that one.
+//! once a configuration names that one: every request says which incarnation it is for.
 
 mod acceptor;
 mod proposal;
@@ -16,21 +16,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::placement::Configuration;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, Learned};
 pub use proposal::{Progress, Proposal};
 
-/// An attempt to have something agreed. Later ones are greater; no two members make the same.
+/// Rounds that one attempt may be ahead of all that were heard of: nobody raises them so far in earnest.
+const ROUNDS_AHEAD_LIMIT: u64 = 1 << 32;
+
+/// An attempt to have something agreed. Later ones are greater. [`Acceptor::next_ballot`] makes them; none is made twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ballot {
-    /// Raised above every round that was heard of.
-    pub round: u64,
+    round: u64,
     /// The incarnation that makes the attempt.
-    pub proposer: u64,
+    proposer: u64,
 }
 
-/// What a proposer asks of the members of `base`, and of those that the next configuration names.
+/// What a proposer asks of one incarnation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
+    /// The incarnation that is asked, and no other of its name.
+    pub to: u64,
     /// The latest configuration that is agreed, as far as the proposer knows.
     pub base: Configuration,
     /// Its attempt.
@@ -59,8 +63,8 @@ pub enum Reply {
     Refused(Ballot),
     /// The number was agreed on already: this is the latest configuration that is known here.
     Agreed(Configuration),
-    /// This incarnation has no say in that.
-    NoMember,
+    /// This incarnation has no say in that, or the request makes no sense.
+    NoSay,
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ask, Ballot, Reply, Request};
+use super::{Acceptor, Ask, Ballot, Reply, Request};
 use crate::placement::Configuration;
 
 /// One attempt to have a configuration agreed on. Plain state: requests out, replies in.
 ///
-/// [`request`](Self::request) goes to all of [`asked`](Self::asked), again whenever [`Progress::Asks`] says so; a reply that was lost
-/// may be asked for again. An attempt that stays without answers is given up for one of a later round.
+/// The [`requests`](Self::requests) go out, again whenever [`Progress::Asks`] says so; one whose reply was lost may be sent again. An
+/// attempt that stays without answers is given up for a new one.
 #[derive(Debug, Clone)]
 pub struct Proposal {
     base: Configuration,
@@ -19,7 +19,7 @@ pub struct Proposal {
     /// Incarnations that promised or accepted in this step.
     votes: BTreeSet<u64>,
     /// The latest attempt in which something was accepted, as far as was heard.
-    latest: Ballot,
+    latest: Option<Ballot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,51 +34,48 @@ enum Step {
 pub enum Progress {
     /// More replies are needed.
     Waits,
-    /// The next request goes out.
+    /// The next requests go out.
     Asks,
     /// This is agreed: tell everybody. It need not be what was wished for.
     Agreed(Configuration),
-    /// Somebody has the promises of a later attempt. Try again above its round, after a random while.
+    /// Somebody has the promises of a later attempt: tell the [acceptor](Acceptor::outbid), and try again after a random while.
     Outbid(Ballot),
 }
 
 impl Proposal {
-    /// Proposes `wish` as what follows `base`. `round` lies above all that this incarnation has used or heard of for that number.
-    ///
-    /// # Panics
-    /// If the wish does not [follow](Configuration::precedes) the base.
+    /// Proposes `wish` as what follows the latest configuration that this incarnation knows. `None` if it does
+    /// not [follow](Configuration::precedes) that one, which may have changed since the wish was made.
     #[must_use]
-    pub fn new(base: Configuration, wish: Configuration, ballot: Ballot) -> Self {
-        assert!(base.precedes(&wish), "one change at a time");
-        let (step, votes, latest) = (Step::Promises, BTreeSet::new(), Ballot::default());
-        Self { base, ballot, next: wish, step, votes, latest }
+    pub fn new(acceptor: &mut Acceptor, wish: Configuration) -> Option<Self> {
+        let base = acceptor.agreed().filter(|base| base.precedes(&wish))?.clone();
+        let ballot = acceptor.next_ballot();
+        Some(Self { base, ballot, next: wish, step: Step::Promises, votes: BTreeSet::new(), latest: None })
     }
 
-    /// What is asked now.
+    /// What is asked now, of each incarnation that has a say: this one too.
     #[must_use]
-    pub fn request(&self) -> Request {
-        let ask = match self.step {
-            Step::Promises => Ask::Promise(self.next.clone()),
-            Step::Acceptances | Step::Over => Ask::Accept(self.next.clone()),
-        };
-        Request { base: self.base.clone(), ballot: self.ballot, ask }
-    }
-
-    /// The incarnations that are asked now.
-    #[must_use]
-    pub fn asked(&self) -> BTreeSet<u64> {
+    pub fn requests(&self) -> Vec<Request> {
         let base = self.base.members().iter().map(|member| member.incarnation);
-        let next = self.next.members().iter().filter(|_| self.step == Step::Promises);
-        base.chain(next.map(|member| member.incarnation)).collect()
+        let (newcomers, ask) = match self.step {
+            Step::Promises => (self.next.members(), Ask::Promise(self.next.clone())),
+            Step::Acceptances | Step::Over => (&[][..], Ask::Accept(self.next.clone())),
+        };
+        let asked: BTreeSet<u64> = base.chain(newcomers.iter().map(|member| member.incarnation)).collect();
+        let request = |to| Request { to, base: self.base.clone(), ballot: self.ballot, ask: ask.clone() };
+        asked.into_iter().map(request).collect()
     }
 
-    /// Takes in the reply of an incarnation to the [`request`](Self::request) of `ballot` and of this step: `ask` says of which.
-    pub fn hear(&mut self, from: u64, ask: &Ask, reply: Reply) -> Progress {
-        if self.step == Step::Over {
+    /// Takes in the reply to one of the requests. Those to another attempt or step count for nothing.
+    pub fn hear(&mut self, request: &Request, reply: Reply) -> Progress {
+        let is_step = match request.ask {
+            Ask::Promise(_) => self.step == Step::Promises,
+            Ask::Accept(_) => self.step == Step::Acceptances,
+        };
+        if !is_step || request.ballot != self.ballot || request.base != self.base {
             return Progress::Waits;
         }
         match reply {
-            Reply::Agreed(agreed) => {
+            Reply::Agreed(agreed) if agreed.is_later_than(&self.base) => {
                 self.step = Step::Over;
                 Progress::Agreed(agreed)
             }
@@ -86,33 +83,38 @@ impl Proposal {
                 self.step = Step::Over;
                 Progress::Outbid(ballot)
             }
-            Reply::Promised(accepted) if self.step == Step::Promises && matches!(ask, Ask::Promise(_)) => {
-                if let Some((ballot, next)) = accepted
-                    && ballot > self.latest
-                    && self.base.precedes(&next)
-                {
-                    // It may be agreed on already: nothing else may be proposed.
-                    (self.latest, self.next) = (ballot, next);
-                }
-                self.votes.insert(from);
-                // What may be agreed on already needs nobody's consent any more.
-                let is_wish = self.latest == Ballot::default();
-                if !self.base.is_majority(&self.votes) || is_wish && !self.next.is_majority(&self.votes) {
-                    return Progress::Waits;
-                }
-                self.step = Step::Acceptances;
-                self.votes.clear();
-                Progress::Asks
-            }
-            Reply::Accepted if self.step == Step::Acceptances && matches!(ask, Ask::Accept(_)) => {
-                self.votes.insert(from);
+            Reply::Promised(accepted) if self.step == Step::Promises => self.promised(request.to, accepted),
+            Reply::Accepted if self.step == Step::Acceptances => {
+                self.votes.insert(request.to);
                 if !self.base.is_majority(&self.votes) {
                     return Progress::Waits;
                 }
                 self.step = Step::Over;
                 Progress::Agreed(self.next.clone())
             }
-            Reply::Promised(_) | Reply::Accepted | Reply::Refused(_) | Reply::NoMember => Progress::Waits,
+            _ => Progress::Waits,
         }
+    }
+
+    fn promised(&mut self, from: u64, accepted: Option<(Ballot, Configuration)>) -> Progress {
+        if let Some((ballot, next)) = accepted {
+            if !self.base.precedes(&next) {
+                // What it may stand for is not known.
+                return Progress::Waits;
+            }
+            if self.latest.is_none_or(|latest| ballot > latest) {
+                // It may be agreed on already: nothing else may be proposed.
+                (self.latest, self.next) = (Some(ballot), next);
+            }
+        }
+        self.votes.insert(from);
+        // What may be agreed on already needs no newcomer's consent any more.
+        let consent = self.latest.is_some() || self.next.is_majority(&self.votes);
+        if !consent || !self.base.is_majority(&self.votes) {
+            return Progress::Waits;
+        }
+        self.step = Step::Acceptances;
+        self.votes.clear();
+        Progress::Asks
     }
 }

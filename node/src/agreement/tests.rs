@@ -19,7 +19,7 @@ fn share(incarnation: u64, weight: u16) -> Share {
 
 fn first(members: u64) -> Configuration {
     let members = (1..=members).map(|incarnation| share(incarnation, 1)).collect();
-    Configuration::new(1, Replicas::All, members).expect("it is one")
+    Configuration::new(7, 1, Replicas::All, members).expect("it is one")
 }
 
 /// What a random schedule does.
@@ -57,19 +57,21 @@ fn event() -> impl Strategy<Value = Event> {
 
 #[derive(Debug, Clone)]
 enum Message {
-    Request { from: u64, to: u64, request: Request },
-    Reply { from: u64, to: u64, ballot: Ballot, ask: Ask, reply: Reply },
+    /// From this incarnation, to whoever runs under the name of the one that is meant.
+    Request(u64, Request),
+    /// To this incarnation.
+    Reply(u64, Request, Reply),
 }
 
 /// One running incarnation.
 struct Node {
     acceptor: Acceptor,
-    proposal: Option<(Ballot, Proposal)>,
-    round: u64,
+    proposal: Option<Proposal>,
 }
 
 /// Seven nodes and what is under way between them.
 struct World {
+    /// The running incarnation of each.
     nodes: Vec<u64>,
     running: BTreeMap<u64, Node>,
     messages: Vec<Message>,
@@ -95,74 +97,56 @@ impl World {
     }
 
     fn start(&mut self, incarnation: u64) {
-        let node = Node { acceptor: Acceptor::new(incarnation), proposal: None, round: 0 };
-        self.running.insert(incarnation, node);
+        self.running.insert(incarnation, Node { acceptor: Acceptor::new(incarnation), proposal: None });
     }
 
     fn learn(&mut self, incarnation: u64, configuration: &Configuration) {
         let known = self.agreed.entry(configuration.number()).or_insert_with(|| configuration.clone());
         assert_eq!(known, configuration, "one configuration for each number");
         if let Some(node) = self.running.get_mut(&incarnation) {
-            node.acceptor.learn(configuration);
+            assert_ne!(node.acceptor.learn(configuration), Learned::Foreign);
         }
     }
 
+    /// Has a running node propose to take this incarnation in, or out if it is in.
     fn propose(&mut self, by: u64, member: u64) {
         let Some(node) = self.running.get_mut(&by) else { return };
         let Some(base) = node.acceptor.agreed().cloned() else { return };
-        let present = base.members().iter().find(|share| share.node == self::share(member, 1).node);
+        let named = base.names(member);
         let mut members = base.members().to_vec();
-        match present {
-            Some(present) if present.incarnation == member && members.len() > 1 => {
-                members.retain(|share| share.incarnation != member);
-            }
-            Some(present) => {
-                let gone = present.clone();
-                members.retain(|share| *share != gone);
-                members.push(share(member, 1));
-            }
-            None => members.push(share(member, 1)),
+        members.retain(|present| present.node != share(member, 1).node);
+        if !named || members.is_empty() {
+            members.push(share(member, if named { 2 } else { 1 }));
         }
-        let Ok(wish) = Configuration::new(base.number() + 1, Replicas::All, members) else { return };
-        if !base.precedes(&wish) {
-            return;
-        }
-        node.round = node.round.max(node.acceptor.promised().round) + 1;
-        let ballot = Ballot { round: node.round, proposer: by };
-        let proposal = Proposal::new(base, wish, ballot);
-        node.proposal = Some((ballot, proposal));
+        let number = base.number() + 1;
+        let wish = Configuration::new(base.lineage(), number, Replicas::All, members).expect("it is one");
+        node.proposal = Proposal::new(&mut node.acceptor, wish);
         self.ask(by);
     }
 
     fn ask(&mut self, by: u64) {
-        let Some((_, proposal)) = self.running.get(&by).and_then(|node| node.proposal.as_ref()) else {
-            return;
-        };
-        let request = proposal.request();
-        for to in proposal.asked() {
-            self.messages.push(Message::Request { from: by, to, request: request.clone() });
-        }
+        let proposal = self.running.get(&by).and_then(|node| node.proposal.as_ref());
+        let requests = proposal.map(Proposal::requests).unwrap_or_default();
+        self.messages.extend(requests.into_iter().map(|request| Message::Request(by, request)));
     }
 
     fn deliver(&mut self, message: Message) {
         match message {
-            Message::Request { from, to, request } => {
-                let Some(node) = self.running.get_mut(&to) else { return };
-                let reply = node.acceptor.answer(&request);
-                let (ballot, ask) = (request.ballot, request.ask);
-                self.messages.push(Message::Reply { from: to, to: from, ballot, ask, reply });
+            Message::Request(from, request) => {
+                // Nodes reach each other by their names.
+                let running = self.nodes.iter().find(|running| **running % 10 == request.to % 10);
+                let Some(node) = running.and_then(|running| self.running.get_mut(running)) else { return };
+                let reply = node.acceptor.answer(from, &request);
+                self.messages.push(Message::Reply(from, request, reply));
             }
-            Message::Reply { from, to, ballot, ask, reply } => {
+            Message::Reply(to, request, reply) => {
                 let Some(node) = self.running.get_mut(&to) else { return };
-                let Some((of, proposal)) = node.proposal.as_mut().filter(|(of, _)| *of == ballot) else {
-                    return;
-                };
-                let _ = of;
-                match proposal.hear(from, &ask, reply) {
+                let Some(proposal) = &mut node.proposal else { return };
+                match proposal.hear(&request, reply) {
                     Progress::Waits => {}
                     Progress::Asks => self.ask(to),
                     Progress::Agreed(configuration) => self.learn(to, &configuration),
-                    Progress::Outbid(ballot) => node.round = node.round.max(ballot.round),
+                    Progress::Outbid(by) => node.acceptor.outbid(by),
                 }
             }
         }
@@ -192,6 +176,7 @@ impl World {
             Event::Restart(node) => {
                 let incarnation = &mut self.nodes[usize::from(node)];
                 self.running.remove(incarnation);
+                // It knows nothing, and goes by the same name.
                 *incarnation += 10;
                 let incarnation = *incarnation;
                 self.start(incarnation);
@@ -219,21 +204,21 @@ proptest! {
         events.into_iter().for_each(|event| world.happen(event));
         let agreed: Vec<&Configuration> = world.agreed.values().collect();
         prop_assert!(agreed.windows(2).all(|pair| pair[0].precedes(pair[1])), "{agreed:?}");
-        // While a majority of the latest members runs, they go on once messages arrive.
+        // While a majority of the latest members runs and one of them knows of it, they go on once messages arrive.
         let latest = agreed[agreed.len() - 1].clone();
         let alive: Vec<u64> = latest.members().iter().map(|member| member.incarnation)
             .filter(|incarnation| world.running.contains_key(incarnation)).collect();
         if alive.len() * 2 > latest.members().len() {
-            world.messages.clear();
-            for incarnation in &alive {
-                world.learn(*incarnation, &latest);
-            }
-            for _ in 0..20 {
-                let weightless = world.nodes.iter().find(|node| !latest.names(**node)).copied();
-                world.propose(alive[0], weightless.unwrap_or(alive[alive.len() - 1]));
-                while !world.messages.is_empty() {
-                    let message = world.messages.remove(0);
+            world.learn(alive[0], &latest);
+            let newcomer = world.nodes.iter().find(|node| !latest.names(**node)).copied();
+            for turn in 0..30 {
+                let by = alive[turn % alive.len()];
+                world.propose(by, newcomer.unwrap_or(alive[alive.len() - 1]));
+                let mut under_way = std::mem::take(&mut world.messages);
+                while !under_way.is_empty() {
+                    let message = under_way.remove(0);
                     world.deliver(message);
+                    under_way.append(&mut world.messages);
                 }
             }
             prop_assert!(world.agreed.len() > latest.number() as usize, "nothing more is agreed on");
@@ -250,22 +235,45 @@ fn random_schedules_agree_on_something() {
         let mut world = World::new(3);
         events.into_iter().for_each(|event| world.happen(event));
         agreed += world.agreed.len() - 1;
-        contested += usize::from(world.running.values().any(|node| node.round > 3));
+        contested +=
+            usize::from(world.running.values_mut().any(|node| node.acceptor.next_ballot().round > 8));
     }
     assert!(agreed > 200 && contested > 20, "{agreed} agreed, {contested} contested");
+}
+
+/// What `from` is asked by a proposal.
+fn asked(proposal: &Proposal, from: u64) -> Request {
+    proposal.requests().into_iter().find(|request| request.to == from).expect("it is asked")
+}
+
+fn changed(number: u64, members: Vec<Share>) -> Configuration {
+    Configuration::new(7, number, Replicas::All, members).expect("it is one")
+}
+
+fn member_of(configuration: &Configuration, incarnation: u64) -> Acceptor {
+    let mut acceptor = Acceptor::new(incarnation);
+    assert_eq!(acceptor.learn(configuration), Learned::News);
+    acceptor
 }
 
 #[test]
 fn a_side_without_a_majority_changes_nothing() {
     let base = first(4);
-    let wish = Configuration::new(2, Replicas::All, first(3).members().to_vec()).expect("it is one");
-    let ballot = Ballot { round: 1, proposer: 1 };
-    let mut proposal = Proposal::new(base, wish.clone(), ballot);
-    let mut promises = |from| proposal.hear(from, &Ask::Promise(wish.clone()), Reply::Promised(None));
+    let wish = changed(2, first(3).members().to_vec());
+    let mut proposal = Proposal::new(&mut member_of(&base, 1), wish.clone()).expect("it follows");
     for from in [1, 2, 1, 2] {
-        assert_eq!(promises(from), Progress::Waits);
+        let asked = asked(&proposal, from);
+        assert_eq!(proposal.hear(&asked, Reply::Promised(None)), Progress::Waits);
     }
-    assert_eq!(promises(3), Progress::Asks);
+    let promise = asked(&proposal, 3);
+    assert_eq!(proposal.hear(&promise, Reply::Promised(None)), Progress::Asks);
+    for from in [1, 2, 1, 2] {
+        let asked = asked(&proposal, from);
+        assert_eq!(proposal.hear(&asked, Reply::Accepted), Progress::Waits);
+    }
+    assert_eq!(proposal.hear(&promise, Reply::Accepted), Progress::Waits, "of another step");
+    let accept = asked(&proposal, 3);
+    assert_eq!(proposal.hear(&accept, Reply::Accepted), Progress::Agreed(wish));
 }
 
 #[test]
@@ -273,18 +281,90 @@ fn a_newcomer_is_asked_before_and_votes_only_afterwards() {
     let base = first(3);
     let mut members = base.members().to_vec();
     members.push(share(4, 1));
-    let next = Configuration::new(2, Replicas::All, members).expect("it is one");
+    let next = changed(2, members);
+    let mut proposer = member_of(&base, 1);
+    let mut proposal = Proposal::new(&mut proposer, next.clone()).expect("it follows");
     let mut newcomer = Acceptor::new(4);
-    let ballot = Ballot { round: 1, proposer: 1 };
-    let request = |ask| Request { base: base.clone(), ballot, ask };
-    assert_eq!(newcomer.answer(&request(Ask::Promise(base.clone()))), Reply::NoMember);
-    assert_eq!(newcomer.answer(&request(Ask::Promise(next.clone()))), Reply::Promised(None));
-    assert_eq!(newcomer.answer(&request(Ask::Accept(next.clone()))), Reply::NoMember);
+    let request = asked(&proposal, 4);
+    assert_eq!(newcomer.answer(1, &request), Reply::Promised(None));
+    assert_eq!(
+        newcomer.answer(1, &Request { ask: Ask::Accept(next.clone()), ..request.clone() }),
+        Reply::NoSay
+    );
     assert_eq!(newcomer.agreed(), Some(&base));
-    assert!(newcomer.learn(&next) && !newcomer.learn(&base));
-    assert_eq!(newcomer.answer(&request(Ask::Promise(next.clone()))), Reply::Agreed(next.clone()));
+    for (from, progress) in [(1, Progress::Waits), (2, Progress::Waits), (4, Progress::Asks)] {
+        let asked = asked(&proposal, from);
+        assert_eq!(proposal.hear(&asked, Reply::Promised(None)), progress);
+    }
+    assert_eq!((newcomer.learn(&next), newcomer.learn(&base)), (Learned::News, Learned::Known));
+    assert_eq!(newcomer.answer(1, &request), Reply::Agreed(next));
+}
 
-    let mut proposal = Proposal::new(base, next.clone(), ballot);
-    let mut promises = |from| proposal.hear(from, &Ask::Promise(next.clone()), Reply::Promised(None));
-    assert_eq!([promises(1), promises(2), promises(3)], [Progress::Waits, Progress::Waits, Progress::Asks]);
+#[test]
+fn who_started_anew_does_not_promise_for_who_it_was() {
+    let base = first(3);
+    let wish = changed(2, vec![share(1, 1), share(12, 1), share(3, 1)]);
+    let proposal = Proposal::new(&mut member_of(&base, 1), wish).expect("it follows");
+    let mut anew = Acceptor::new(12);
+    assert_eq!(anew.answer(1, &asked(&proposal, 2)), Reply::NoSay);
+    assert_eq!(anew.answer(1, &asked(&proposal, 12)), Reply::Promised(None));
+}
+
+#[test]
+fn what_was_accepted_is_proposed_again_by_whoever_comes_next() {
+    let base = first(3);
+    let (one, two) = (changed(2, first(2).members().to_vec()), changed(2, vec![share(1, 1), share(3, 1)]));
+    let mut first_proposer = member_of(&base, 1);
+    let mut proposal = Proposal::new(&mut first_proposer, one.clone()).expect("it follows");
+    for from in [1, 2] {
+        let asked = asked(&proposal, from);
+        proposal.hear(&asked, Reply::Promised(None));
+    }
+    let mut witness = member_of(&base, 3);
+    assert_eq!(witness.answer(1, &asked(&proposal, 3)), Reply::Accepted);
+    let mut other = Proposal::new(&mut witness, two.clone()).expect("it follows");
+    let promise = asked(&other, 3);
+    let promised = witness.answer(3, &promise);
+    assert!(matches!(&promised, Reply::Promised(Some((_, accepted))) if *accepted == one), "{promised:?}");
+    other.hear(&promise, promised);
+    let promise = asked(&other, 2);
+    assert_eq!(other.hear(&promise, Reply::Promised(None)), Progress::Asks);
+    assert_eq!(asked(&other, 2).ask, Ask::Accept(one), "and not its own wish");
+    // Replies to the attempt before count for nothing.
+    let mut again = Proposal::new(&mut witness, two).expect("it follows");
+    assert_eq!(again.hear(&promise, Reply::Promised(None)), Progress::Waits);
+}
+
+#[test]
+fn two_clusters_do_not_mix() {
+    let (ours, theirs) = (first(3), Configuration::new(8, 5, Replicas::All, first(3).members().to_vec()));
+    let theirs = theirs.expect("it is one");
+    let mut member = member_of(&ours, 1);
+    assert_eq!(member.learn(&theirs), Learned::Foreign);
+    assert_eq!(
+        member.learn(&changed(1, first(2).members().to_vec())),
+        Learned::Foreign,
+        "it contradicts ours"
+    );
+    assert_eq!(member.agreed(), Some(&ours));
+    let wish = Configuration::new(8, 6, Replicas::All, first(2).members().to_vec()).expect("it is one");
+    let proposal = Proposal::new(&mut member_of(&theirs, 2), wish.clone()).expect("it follows");
+    assert_eq!(member.answer(2, &asked(&proposal, 1)), Reply::NoSay);
+    assert!(Proposal::new(&mut member, wish).is_none());
+}
+
+#[test]
+fn attempts_that_cannot_be_true_stop_nobody() {
+    let base = first(3);
+    let wish = changed(2, first(2).members().to_vec());
+    let mut member = member_of(&base, 2);
+    let proposal = Proposal::new(&mut member_of(&base, 1), wish.clone()).expect("it follows");
+    let request = asked(&proposal, 2);
+    let far = Ballot { round: u64::MAX, proposer: 1 };
+    assert_eq!(member.answer(1, &Request { ballot: far, ..request.clone() }), Reply::NoSay);
+    assert_eq!(member.answer(3, &request), Reply::NoSay, "under the name of another");
+    member.outbid(far);
+    assert_eq!(member.next_ballot(), Ballot { round: 1, proposer: 2 });
+    assert_eq!(member.answer(1, &request), Reply::Promised(None));
+    assert_eq!(member.next_ballot(), Ballot { round: 2, proposer: 2 });
 }

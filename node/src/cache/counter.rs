@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rumour_crdt::Kind;
 
-use super::{read, write};
+use super::{grow, read, write};
 use crate::engine::Engine;
 use crate::error::WriteError;
 
@@ -45,7 +45,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn add(&self, by: i64) -> Result<i64, WriteError> {
-        write(self.engine, &self.key, Kind::String, |key| key.add(by)).await
+        grow(self.engine, &self.key, Kind::String, |key| key.add(by)).await
     }
 
     /// Adds a number with a fraction; gives the number as this node then sees it. [`get`](Self::get) refuses what is
@@ -54,7 +54,7 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn add_float(&self, by: f64) -> Result<f64, WriteError> {
-        let total = write(self.engine, &self.key, Kind::String, |key| key.add_float(by)).await?;
+        let total = grow(self.engine, &self.key, Kind::String, |key| key.add_float(by)).await?;
         number(&total).ok_or(WriteError::NotANumber)
     }
 

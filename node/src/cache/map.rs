@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumour_crdt::{Amount, Field, Kind};
 
-use super::{expiry_ms, read, write};
+use super::{expiry_ms, grow, read, write};
 use crate::engine::{Engine, Ttl, check_name, check_value, element_bytes};
 use crate::error::WriteError;
 
@@ -54,7 +54,7 @@ impl<'a> Map<'a> {
         let (field, value) = (field.as_ref(), value.into());
         check_name(field.len())?;
         check_value(value.len())?;
-        write(self.engine, &self.key, Kind::Map, |key| {
+        grow(self.engine, &self.key, Kind::Map, |key| {
             let now_ms = key.now_ms();
             key.check_room(element_bytes(field, value.len()))?;
             let mut fields = key.map()?;
@@ -92,7 +92,7 @@ impl<'a> Map<'a> {
     pub async fn add(&self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, WriteError> {
         let field = field.as_ref();
         check_name(field.len())?;
-        write(self.engine, &self.key, Kind::Map, |key| {
+        grow(self.engine, &self.key, Kind::Map, |key| {
             let present = key.view().and_then(|view| Some(view.map()?.get(field, view.now_ms())?.text()));
             let present =
                 present.map_or(Some(0), |text| std::str::from_utf8(&text).ok()?.parse::<i64>().ok());

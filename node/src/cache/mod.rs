@@ -193,7 +193,18 @@ async fn read<R>(
     })
 }
 
-/// Has `write` change a key that shows this type or nothing.
+/// Has `write` change a key that shows this type or nothing, if there is memory for more.
+async fn grow<R>(
+    engine: &Engine,
+    key: &[u8],
+    wanted: Kind,
+    change: impl FnOnce(&mut Writer<'_>) -> Result<R, WriteError>,
+) -> Result<R, WriteError> {
+    engine.check_memory()?;
+    write(engine, key, wanted, change).await
+}
+
+/// The same for what needs no memory.
 async fn write<R>(
     engine: &Engine,
     key: &[u8],

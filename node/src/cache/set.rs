@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rumour_crdt::{Fields, Kind};
 
-use super::{read, write};
+use super::{grow, read, write};
 use crate::engine::{Engine, check_name, element_bytes};
 use crate::error::WriteError;
 
@@ -46,7 +46,7 @@ impl<'a> SetOf<'a> {
     pub async fn insert(&self, member: impl AsRef<[u8]>) -> Result<bool, WriteError> {
         let member = member.as_ref();
         check_name(member.len())?;
-        write(self.engine, &self.key, Kind::Set, |key| {
+        grow(self.engine, &self.key, Kind::Set, |key| {
             let now_ms = key.now_ms();
             key.check_room(element_bytes(member, 0))?;
             let mut members = key.members()?;

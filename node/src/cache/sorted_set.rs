@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeInclusive};
 use bytes::Bytes;
 use rumour_crdt::{Amount, Field, FieldName, Fields, Kind, Score};
 
-use super::{read, write};
+use super::{grow, read, write};
 use crate::engine::{Engine, check_name, element_bytes};
 use crate::error::WriteError;
 
@@ -54,7 +54,7 @@ impl<'a> SortedSet<'a> {
         if score.is_nan() {
             return Err(WriteError::NotANumber);
         }
-        write(self.engine, &self.key, Kind::SortedSet, |key| {
+        grow(self.engine, &self.key, Kind::SortedSet, |key| {
             let now_ms = key.now_ms();
             key.check_room(element_bytes(member, 0))?;
             let mut members = key.sorted()?;
@@ -72,7 +72,7 @@ impl<'a> SortedSet<'a> {
     pub async fn add(&self, member: impl AsRef<[u8]>, by: f64) -> Result<f64, WriteError> {
         let member = member.as_ref();
         check_name(member.len())?;
-        write(self.engine, &self.key, Kind::SortedSet, |key| {
+        grow(self.engine, &self.key, Kind::SortedSet, |key| {
             let present =
                 key.view().and_then(|view| Some(view.sorted()?.get(member, view.now_ms())?.score()));
             if !by.is_finite() || !(present.unwrap_or(0.0) + by).is_finite() {

@@ -143,3 +143,34 @@ async fn a_key_holds_only_so_much_and_what_it_holds_can_be_removed() {
     assert_eq!(map.remove("f1").await, Ok(true));
     assert_eq!(map.put("small", "v").await, Ok(true));
 }
+
+#[tokio::test]
+async fn what_needs_memory_is_refused_when_there_is_none_and_what_gives_some_back_is_not() {
+    let key = ClusterKey::generate().unwrap();
+    let node = Node::builder().name("cache").cluster_key(key).listen("127.0.0.1:0").max_memory(200_000);
+    let node = node.start().await.unwrap();
+    let cache = node.cache();
+    let (map, set, sorted, values) =
+        (cache.map("map"), cache.set_of("set"), cache.sorted_set("sorted"), cache.values("values"));
+    map.put("f", "v").await.unwrap();
+    set.insert("m").await.unwrap();
+    sorted.put("m", 1.0).await.unwrap();
+    let mut n = 0;
+    while cache.set(format!("k{n}"), vec![b'v'; 100]).await != Err(WriteError::OutOfMemory) {
+        n += 1;
+    }
+    assert!(n > 100);
+    let full = WriteError::OutOfMemory;
+    assert_eq!(cache.counter("n").add(1).await, Err(full.clone()));
+    assert_eq!(cache.counter("n").add_float(1.0).await, Err(full.clone()));
+    assert_eq!(map.put("g", "v").await, Err(full.clone()));
+    assert_eq!(map.add("g", 1).await, Err(full.clone()));
+    assert_eq!(set.insert("o").await, Err(full.clone()));
+    assert_eq!(sorted.put("o", 1.0).await, Err(full.clone()));
+    assert_eq!(sorted.add("o", 1.0).await, Err(full.clone()));
+    assert_eq!(values.put("v").await, Err(full));
+    assert_eq!(map.remove("f").await, Ok(true));
+    assert_eq!(set.remove("m").await, Ok(true));
+    assert_eq!(sorted.remove("m").await, Ok(true));
+    assert_eq!(cache.delete("k0").await, Ok(true));
+}

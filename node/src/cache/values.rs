@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rumour_crdt::{Field, Kind};
 
-use super::{read, write};
+use super::{grow, read};
 use crate::engine::{Engine, check_value};
 use crate::error::WriteError;
 
@@ -46,7 +46,7 @@ impl<'a> Values<'a> {
     pub async fn put(&self, value: impl Into<Bytes>) -> Result<(), WriteError> {
         let value = value.into();
         check_value(value.len())?;
-        write(self.engine, &self.key, Kind::Values, |key| {
+        grow(self.engine, &self.key, Kind::Values, |key| {
             key.values()?.put(b"", value, None);
             Ok(())
         })

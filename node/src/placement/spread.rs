@@ -64,12 +64,13 @@ impl Spread {
         }
         let mut moved = false;
         for (member, load) in loads.into_iter().enumerate() {
-            let load = f64::from(load.max(1)) / (fair[member] * SLOTS as f64);
-            // Who has a copy of everything, as it must, needs no higher rate.
-            let is_full = fair[member] >= 1.0;
-            if (load - 1.0).abs() > TOLERANCE && !is_full {
-                let aim = load.clamp(1.0 - TOLERANCE * AIM, 1.0 + TOLERANCE * AIM);
-                self.rates[member] *= libm::pow(aim / load, STEP);
+            let (load, wanted) = (f64::from(load), fair[member] * SLOTS as f64);
+            // Slots cannot be divided.
+            let is_near = (load - wanted).abs() < 1.0;
+            let off = load.max(1.0) / wanted;
+            if (off - 1.0).abs() > TOLERANCE && !is_near {
+                let aim = off.clamp(1.0 - TOLERANCE * AIM, 1.0 + TOLERANCE * AIM);
+                self.rates[member] *= libm::pow(aim / off, STEP);
                 moved = true;
             }
         }
@@ -80,28 +81,42 @@ impl Spread {
     pub(super) fn choose(&self, slot: usize, count: usize) -> Vec<u8> {
         let members = self.rates.len();
         let draws = &self.draws[slot * members..(slot + 1) * members];
-        let cost = |member: usize| self.quantiles[usize::from(draws[member])] / self.rates[member];
-        let costs: Vec<f64> = (0..members).map(cost).collect();
-        let mut chosen: Vec<u8> = Vec::with_capacity(count);
-        let mut in_zone = vec![0_usize; self.zones_len];
-        let mut round = 1;
-        while chosen.len() < count {
-            let free = |member: &usize| {
-                in_zone[self.zones[*member]] < round
-                    && !chosen.iter().any(|taken| usize::from(*taken) == *member)
-            };
-            // Of equal ones the first by name.
-            let next = (0..members).filter(free).min_by(|one, other| costs[*one].total_cmp(&costs[*other]));
-            match next {
-                Some(member) => {
-                    in_zone[self.zones[member]] += 1;
-                    // There are no more members than that: see `MEMBERS_LIMIT`.
-                    chosen.push(member as u8);
-                }
-                None => round += 1,
-            }
+        // Of equal costs the first by name comes first.
+        let mut ranked: Vec<Place> = (0..members)
+            .map(|member| Place {
+                round: 0,
+                cost: self.quantiles[usize::from(draws[member])] / self.rates[member],
+                member,
+            })
+            .collect();
+        ranked.sort_unstable_by(Place::compare);
+        // A zone's second best comes after the best of all zones.
+        let mut in_zone = vec![0; self.zones_len];
+        for place in &mut ranked {
+            let taken = &mut in_zone[self.zones[place.member]];
+            place.round = *taken;
+            *taken += 1;
         }
-        chosen
+        if self.zones_len > 1 {
+            ranked.sort_unstable_by(Place::compare);
+        }
+        // There are no more members than that: see `MEMBERS_LIMIT`.
+        ranked.into_iter().take(count).map(|place| place.member as u8).collect()
+    }
+}
+
+/// Where a member stands for a slot.
+struct Place {
+    /// How many of its zone stand before it.
+    round: usize,
+    cost: f64,
+    member: usize,
+}
+
+impl Place {
+    fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        let costs = || self.cost.total_cmp(&other.cost);
+        self.round.cmp(&other.round).then_with(costs).then_with(|| self.member.cmp(&other.member))
     }
 }
 

@@ -15,7 +15,7 @@ fn member(name: usize, weight: u16, zone: usize) -> Share {
 
 fn configuration(replicas: usize, members: Vec<Share>) -> Configuration {
     let replicas = u16::try_from(replicas).ok().and_then(NonZeroU16::new).expect("a number");
-    Configuration::new(1, Replicas::Count(replicas), members).expect("it is one")
+    Configuration::new(7, 1, Replicas::Count(replicas), members).expect("it is one")
 }
 
 /// Members of one weight and zone, from a first number on.
@@ -74,6 +74,23 @@ fn a_join_or_a_leave_moves_no_more_than_its_share_and_a_tenth() {
 }
 
 #[test]
+fn the_largest_cluster_has_a_table() {
+    for replicas in [1, 3, 255, 256] {
+        let table = Table::new(&configuration(replicas, alike(0..MEMBERS_LIMIT)));
+        assert_eq!(loads(&table).values().sum::<usize>(), SLOTS * replicas);
+        assert_eq!(table.ranking(16_383).count(), MEMBERS_LIMIT);
+    }
+}
+
+#[test]
+fn who_should_own_everything_does() {
+    let members = (0..13).map(|name| member(name, if name == 12 { 4 } else { 3 }, 0)).collect();
+    let loads = loads(&Table::new(&configuration(10, members)));
+    let heavy = loads[&"n12".parse().expect("a name")];
+    assert!(heavy as f64 >= SLOTS as f64 * 0.97, "{heavy}");
+}
+
+#[test]
 fn loads_follow_weights_and_zones() {
     let members = [(1, 0), (2, 0), (3, 0), (4, 1), (2, 1), (3, 2), (3, 2), (1, 3)];
     let members = members.into_iter().enumerate().map(|(name, (weight, zone))| member(name, weight, zone));
@@ -91,7 +108,7 @@ fn loads_follow_weights_and_zones() {
 
 #[test]
 fn everybody_owns_everything_where_that_is_asked_for() {
-    let configuration = Configuration::new(7, Replicas::All, alike(0..5)).expect("it is one");
+    let configuration = Configuration::new(7, 7, Replicas::All, alike(0..5)).expect("it is one");
     let table = Table::new(&configuration);
     assert_eq!((table.number(), table.owners(0).len()), (7, 5));
     assert!(loads(&table).values().all(|load| *load == SLOTS));
@@ -99,8 +116,10 @@ fn everybody_owns_everything_where_that_is_asked_for() {
 
 #[test]
 fn what_is_no_configuration_is_refused() {
-    let refused = |members| Configuration::new(1, Replicas::All, members).map(|_| ());
+    let refused = |members| Configuration::new(7, 1, Replicas::All, members).map(|_| ());
     assert_eq!(refused(vec![]), Err(InvalidConfiguration::Empty));
+    let last = Configuration::new(7, u64::MAX, Replicas::All, alike(0..1));
+    assert_eq!(last, Err(InvalidConfiguration::Number(u64::MAX)));
     assert_eq!(refused(alike(0..257)), Err(InvalidConfiguration::TooMany { members: 257 }));
     let twice = vec![member(1, 1, 0), member(1, 2, 3)];
     assert_eq!(refused(twice), Err(InvalidConfiguration::Twice("n1".parse().expect("a name"))));
@@ -124,7 +143,7 @@ fn what_is_no_configuration_is_not_decoded() {
 
 #[test]
 fn one_member_changes_at_a_time() {
-    let of = |number, members| Configuration::new(number, Replicas::All, members).expect("it is one");
+    let of = |number, members| Configuration::new(7, number, Replicas::All, members).expect("it is one");
     let base = of(4, alike(0..3));
     assert!(base.precedes(&of(5, alike(0..4))), "one joins");
     assert!(base.precedes(&of(5, alike(0..2))), "one leaves");
@@ -132,6 +151,8 @@ fn one_member_changes_at_a_time() {
     let restarted = Share { incarnation: 77, ..member(1, 1, 0) };
     assert!(base.precedes(&of(5, vec![member(0, 1, 0), restarted, member(2, 1, 0)])), "one starts anew");
     assert!(!base.precedes(&of(5, alike(1..4))), "one joins and one leaves");
+    let elsewhere = Configuration::new(8, 5, Replicas::All, alike(0..4)).expect("it is one");
+    assert!(!base.precedes(&elsewhere) && !elsewhere.is_later_than(&base), "another cluster");
     assert!(!base.precedes(&of(6, alike(0..4))) && !base.precedes(&of(4, alike(0..3))), "another number");
     let majority = |incarnations: &[u64]| base.is_majority(&incarnations.iter().copied().collect());
     assert!(majority(&[0, 2, 9]) && !majority(&[1, 8, 9]));
@@ -167,6 +188,22 @@ proptest! {
         sorted.sort_unstable();
         let (one, two) = (configuration(replicas, members), configuration(replicas, sorted));
         prop_assert_eq!(Table::new(&one).owners, Table::new(&two).owners);
+    }
+
+    #[test]
+    fn loads_are_as_near_to_the_weights_as_slots_can_be(
+        weights in prop::collection::vec(1..2_000_u16, 2..16),
+        replicas in 1..4_usize,
+    ) {
+        let named = weights.iter().enumerate().map(|(name, weight)| member(name, *weight, 0));
+        let configuration = configuration(replicas, named.collect());
+        let weights: Vec<f64> = configuration.members().iter().map(|member| f64::from(member.weight.get())).collect();
+        let fair = fair::fair_shares(&weights, &vec![0; weights.len()], configuration.owners_per_slot());
+        for ((node, load), fair) in loads(&Table::new(&configuration)).into_iter().zip(fair) {
+            let wanted = fair * SLOTS as f64;
+            // Few slots jump by one at a time, and the rates of several members at once.
+            prop_assert!((load as f64 - wanted).abs() <= (wanted * 0.03).max(2.0), "{node}: {load} and not {wanted}");
+        }
     }
 
     #[test]
