@@ -12,6 +12,8 @@ const TOLERANCE: f64 = 0.028;
 const AIM: f64 = 0.98;
 /// How much of the way a rate goes at a time. Loads react to several rates at once.
 const STEP: f64 = 0.9;
+/// Members up to which looking for each costs less than sorting all.
+const FEW: usize = 8;
 /// Steps after which it is left at that: some loads cannot be had, as few slots as there are.
 const STEPS_LIMIT: usize = 64;
 
@@ -77,46 +79,51 @@ impl Spread {
         moved
     }
 
-    /// The first `count` members for a slot, the first one first.
+    /// The first `count` members for a slot, the first one first: of those whose zones have fewest of the slot's copies the one of lowest
+    /// cost, and of equal costs the first by name, again and again.
     pub(super) fn choose(&self, slot: usize, count: usize) -> Vec<u8> {
         let members = self.rates.len();
         let draws = &self.draws[slot * members..(slot + 1) * members];
-        // Of equal costs the first by name comes first.
-        let mut ranked: Vec<Place> = (0..members)
-            .map(|member| Place {
-                round: 0,
-                cost: self.quantiles[usize::from(draws[member])] / self.rates[member],
-                member,
-            })
-            .collect();
-        ranked.sort_unstable_by(Place::compare);
-        // A zone's second best comes after the best of all zones.
-        let mut in_zone = vec![0; self.zones_len];
-        for place in &mut ranked {
-            let taken = &mut in_zone[self.zones[place.member]];
-            place.round = *taken;
-            *taken += 1;
-        }
-        if self.zones_len > 1 {
-            ranked.sort_unstable_by(Place::compare);
-        }
+        let drawn = draws.iter().zip(&self.rates);
+        let costs: Vec<f64> = drawn.map(|(draw, rate)| self.quantiles[usize::from(*draw)] / rate).collect();
+        let chosen =
+            if count <= FEW { self.choose_few(costs, count) } else { self.choose_many(&costs, count) };
         // There are no more members than that: see `MEMBERS_LIMIT`.
-        ranked.into_iter().take(count).map(|place| place.member as u8).collect()
+        chosen.into_iter().map(|member| member as u8).collect()
     }
-}
 
-/// Where a member stands for a slot.
-struct Place {
-    /// How many of its zone stand before it.
-    round: usize,
-    cost: f64,
-    member: usize,
-}
+    /// Looks through all members for each one that is chosen.
+    fn choose_few(&self, mut costs: Vec<f64>, count: usize) -> Vec<usize> {
+        let mut in_zone = vec![0_usize; self.zones_len];
+        let mut chosen = Vec::with_capacity(count);
+        while chosen.len() < count {
+            let free = (0..costs.len()).filter(|member| costs[*member].is_finite());
+            let next = free.min_by(|one, other| {
+                let copies = in_zone[self.zones[*one]].cmp(&in_zone[self.zones[*other]]);
+                copies.then_with(|| costs[*one].total_cmp(&costs[*other]))
+            });
+            let Some(member) = next else { break };
+            in_zone[self.zones[member]] += 1;
+            costs[member] = f64::INFINITY;
+            chosen.push(member);
+        }
+        chosen
+    }
 
-impl Place {
-    fn compare(&self, other: &Self) -> std::cmp::Ordering {
-        let costs = || self.cost.total_cmp(&other.cost);
-        self.round.cmp(&other.round).then_with(costs).then_with(|| self.member.cmp(&other.member))
+    /// Sorts all members: by their ranks within their zones, then by cost.
+    fn choose_many(&self, costs: &[f64], count: usize) -> Vec<usize> {
+        let mut by_cost: Vec<usize> = (0..costs.len()).collect();
+        by_cost.sort_by(|one, other| costs[*one].total_cmp(&costs[*other]));
+        let mut in_zone = vec![0_usize; self.zones_len];
+        let mut ranks = vec![0; costs.len()];
+        for member in &by_cost {
+            let rank = &mut in_zone[self.zones[*member]];
+            ranks[*member] = *rank;
+            *rank += 1;
+        }
+        by_cost.sort_by_key(|member| ranks[*member]);
+        by_cost.truncate(count);
+        by_cost
     }
 }
 
