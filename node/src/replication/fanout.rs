@@ -111,15 +111,17 @@ impl Fanout {
         self.queues.read().get(peer).is_some_and(|queue| queue.outbox.lock().overflowed())
     }
 
-    /// The same, and from here on only new overflows count.
-    pub(crate) fn take_overflowed(&self, peer: &NodeId) -> bool {
-        self.queues.read().get(peer).is_some_and(|queue| queue.outbox.lock().take_overflowed())
+    /// A session with a peer begins, which makes up for what its queue had no room for.
+    pub(crate) fn make_up(&self, peer: &NodeId) {
+        if let Some(queue) = self.queues.read().get(peer) {
+            queue.outbox.lock().make_up();
+        }
     }
 
-    /// A session that was to make up for an overflow failed.
-    pub(crate) fn mark_overflowed(&self, peer: &NodeId) {
+    /// Such a session ended well.
+    pub(crate) fn made_up(&self, peer: &NodeId) {
         if let Some(queue) = self.queues.read().get(peer) {
-            queue.outbox.lock().mark_overflowed();
+            queue.outbox.lock().made_up();
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     next_batch: u64,
     keys_limit: usize,
     overflowed: bool,
+    /// A session is under way that is to make up for what overflowed before, or broke off.
+    making_up: bool,
     announce: bool,
     link: u64,
     bytes: usize,
@@ -88,6 +90,7 @@ impl Outbox {
             next_batch: 1,
             keys_limit,
             overflowed: false,
+            making_up: false,
             announce: false,
             link: 0,
             bytes: 0,
@@ -140,7 +143,7 @@ impl Outbox {
 
     /// Whether the peer may lack the latest change of the key: it waits, is under way, was refused, or may have been left to sync.
     pub(crate) fn is_queued(&self, key: &[u8]) -> bool {
-        self.overflowed
+        self.overflowed()
             || self.queued.contains_key(key)
             || self.refused.contains_key(key)
             || self.in_flight.iter().any(|flight| flight.holds(key))
@@ -274,22 +277,22 @@ impl Outbox {
         self.in_flight.clear();
         self.refused.clear();
         self.bytes = 0;
-        self.overflowed = false;
+        (self.overflowed, self.making_up) = (false, false);
     }
 
     /// Whether keys were left to sync that no session has made up for.
     pub(crate) fn overflowed(&self) -> bool {
-        self.overflowed
+        self.overflowed || self.making_up
     }
 
-    /// The same, when a session begins that is to make up for them.
-    pub(crate) fn take_overflowed(&mut self) -> bool {
-        std::mem::take(&mut self.overflowed)
+    /// A session begins: it makes up for what was left to sync before, if it [ends well](Self::made_up).
+    pub(crate) fn make_up(&mut self) {
+        self.making_up |= std::mem::take(&mut self.overflowed);
     }
 
-    /// That session failed.
-    pub(crate) fn mark_overflowed(&mut self) {
-        self.overflowed = true;
+    /// The session ended well. Keys that were left to sync since it began wait for the next one.
+    pub(crate) fn made_up(&mut self) {
+        self.making_up = false;
     }
 
     /// Keys waiting, in flight or refused.
@@ -415,7 +418,26 @@ mod tests {
         assert_eq!(outbox.push(&key("c"), &Change::Whole), Pushed::Overflowed);
         assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Waiting);
         assert_eq!(outbox.len(), 2);
-        assert!(outbox.take_overflowed());
+        assert!(outbox.overflowed());
+    }
+
+    #[test]
+    fn what_was_left_to_sync_is_lacking_until_a_session_has_ended() {
+        let mut outbox = Outbox::new(1);
+        outbox.push(&key("a"), &Change::Whole);
+        outbox.push(&key("left to sync"), &Change::Whole);
+        let (batch, _) = drain(&mut outbox);
+        outbox.acknowledge(0, batch);
+        outbox.make_up();
+        assert!(outbox.is_queued(b"left to sync") && outbox.overflowed(), "the session may bring it last");
+        outbox.make_up();
+        assert!(outbox.is_queued(b"left to sync"), "the one before broke off");
+        outbox.push(&key("a"), &Change::Whole);
+        outbox.push(&key("left to the next"), &Change::Whole);
+        outbox.made_up();
+        assert!(outbox.overflowed(), "it came after the session began");
+        outbox.make_up();
+        outbox.made_up();
         assert!(!outbox.overflowed());
     }
 

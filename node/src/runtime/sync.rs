@@ -99,19 +99,17 @@ impl Runtime {
     async fn run_session(&self, peer: &NodeId, link: &Peer, care: Care) -> bool {
         let counters = &self.engine.counters;
         // Keys that overflow from now on may come too late for this session.
-        let overflowed = self.engine.fanout.take_overflowed(peer);
+        self.engine.fanout.make_up(peer);
         let ended = timeout(SESSION_TIMEOUT, self.session(link, care)).await;
         match ended.unwrap_or_else(|_| Err("the session took too long".to_owned())) {
             Ok(report) => {
+                self.engine.fanout.made_up(peer);
                 counters.sync_sessions.add(1);
                 tracing::debug!(%peer, ?report, "sync session ended");
                 true
             }
             Err(error) => {
                 counters.sync_failed.add(1);
-                if overflowed {
-                    self.engine.fanout.mark_overflowed(peer);
-                }
                 tracing::debug!(%peer, error, "sync session broke off");
                 false
             }

@@ -221,8 +221,7 @@ impl Store {
         if self.memory.stub_bytes.load(Relaxed) > share && self.drop_stubs() {
             return true;
         }
-        // What is wanted takes up room for a moment only: stubs are not worth that.
-        self.evict_one() || self.memory.wanting.load(Relaxed) == 0 && self.drop_stubs()
+        self.evict_one() || self.drop_stubs()
     }
 
     /// Drops the stubs of one slot.
