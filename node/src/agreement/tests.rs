@@ -156,8 +156,8 @@ impl World {
         (!self.messages.is_empty()).then(|| self.messages.swap_remove(index.index(self.messages.len())))
     }
 
-    fn happen(&mut self, event: Event) {
-        match event {
+    fn happen(&mut self, event: &Event) {
+        match *event {
             Event::Propose { by, member } => {
                 self.propose(self.nodes[usize::from(by)], self.nodes[usize::from(member)]);
             }
@@ -201,7 +201,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..400),
     ) {
         let mut world = World::new(members);
-        events.into_iter().for_each(|event| world.happen(event));
+        events.iter().for_each(|event| world.happen(event));
         let agreed: Vec<&Configuration> = world.agreed.values().collect();
         prop_assert!(agreed.windows(2).all(|pair| pair[0].precedes(pair[1])), "{agreed:?}");
         // While a majority of the latest members runs and one of them knows of it, they go on once messages arrive.
@@ -233,7 +233,7 @@ fn random_schedules_agree_on_something() {
     for _ in 0..200 {
         let events = prop::collection::vec(event(), 400).new_tree(&mut runner).expect("a tree").current();
         let mut world = World::new(3);
-        events.into_iter().for_each(|event| world.happen(event));
+        events.iter().for_each(|event| world.happen(event));
         agreed += world.agreed.len() - 1;
         contested +=
             usize::from(world.running.values_mut().any(|node| node.acceptor.next_ballot().round > 8));

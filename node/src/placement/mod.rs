@@ -124,9 +124,9 @@ impl Configuration {
             return Err(InvalidConfiguration::TooMany { members: members.len() });
         }
         let (mut nodes, mut incarnations) = (BTreeSet::new(), BTreeSet::new());
-        let is_first =
-            |member: &&Share| nodes.insert(member.node.clone()) && incarnations.insert(member.incarnation);
-        if let Some(twice) = members.iter().skip_while(is_first).next() {
+        let mut is_first =
+            |member: &Share| nodes.insert(member.node.clone()) && incarnations.insert(member.incarnation);
+        if let Some(twice) = members.iter().find(|member| !is_first(member)) {
             return Err(InvalidConfiguration::Twice(twice.node.clone()));
         }
         if let Some(long) = members.iter().find(|member| member.zone.len() > ZONE_BYTES_LIMIT) {
@@ -200,13 +200,13 @@ impl Configuration {
 /// use rumour::placement::{Configuration, Replicas, Share, Table};
 ///
 /// let one = NonZeroU16::MIN;
-/// let member = |name: &str| Share {
-///     node: name.parse().unwrap(),
-///     incarnation: 1,
+/// let member = |incarnation| Share {
+///     node: format!("cache-{incarnation}").parse().unwrap(),
+///     incarnation,
 ///     weight: one,
 ///     zone: String::new(),
 /// };
-/// let members = ["a", "b", "c", "d"].map(member).to_vec();
+/// let members = (1..=4).map(member).collect();
 /// let two = Replicas::Count(NonZeroU16::new(2).unwrap());
 /// let table = Table::new(&Configuration::new(7, 1, two, members)?);
 /// assert_eq!(table.owners(rumour::slot_of(b"user:1")).count(), 2);
