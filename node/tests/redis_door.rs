@@ -103,6 +103,19 @@ fn values_up_to_the_limit_pass_and_replies_too_long_are_refused() {
 }
 
 #[test]
+fn keys_end_by_the_time_that_the_server_tells() {
+    let door = Door::open();
+    let mut client = door.client();
+    let told = client.say("TIME");
+    let part = |at: usize| told.items()[at].text().parse::<u64>();
+    let (Ok(seconds), Ok(micros)) = (part(0), part(1)) else { panic!("{told:?}") };
+    assert!(seconds > 1_700_000_000 && micros < 1_000_000, "{told:?}");
+    client.say("SET k v");
+    assert_eq!(client.say(&format!("EXPIREAT k {}", seconds + 100)).number(), Some(1));
+    assert!(client.say("TTL k").number().is_some_and(|left| (90..=100).contains(&left)));
+}
+
+#[test]
 fn the_last_reply_arrives_although_more_was_sent() {
     let door = Door::open();
     for last in ["*1\r\n+\r\n", "QUIT\r\n"] {

@@ -10,6 +10,15 @@ pub(crate) fn dbsize(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
+/// Seconds since 1970 and microseconds, in whole milliseconds: the cluster's time while this node's own clock is wrong.
+pub(crate) fn time(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let now_ms = session.door.engine.now_ms();
+    reply.array(2);
+    reply.bulk((now_ms / 1000).to_string());
+    reply.bulk((now_ms % 1000 * 1000).to_string());
+    Ok(())
+}
+
 /// `FLUSHDB` and `FLUSHALL`: there is one database. `ASYNC` and `SYNC` make no difference.
 pub(crate) fn flush(
     session: &mut Session,

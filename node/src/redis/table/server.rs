@@ -32,6 +32,10 @@ pub(super) static COMMANDS: &[Command] = &[
         .doc("server", "1.0.0", "O(1)", "Returns facts and statistics about the server.")
         .tips(&[UNSTABLE, ALL_SHARDS, "response_policy:special"])
         .run(info::info),
+    Command::new("time", 1, LOADING | STALE | FAST, 0)
+        .doc("server", "2.6.0", "O(1)", "Returns the time by which this node's keys end.")
+        .tips(&[UNSTABLE])
+        .run(server::time),
 ];
 
 const COMMAND: &[Command] = &[
