@@ -60,19 +60,21 @@ impl Engine {
     ///
     /// None of the keys is evicted before what is given is dropped: use them first.
     pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) -> Kept {
-        let mut kept = Kept { engine: Arc::clone(&self.inner), keys: Vec::new() };
+        // The way of nearly every command: nothing is taken note of.
         if !self.has_gaps() {
-            return kept;
+            return Kept(None);
         }
         let keys: Vec<&[u8]> = keys.into_iter().collect();
+        let Some(recaller) = self.inner.recaller.get() else { return Kept(None) };
         if !keys.iter().any(|key| self.lacks(key, purpose)) {
-            return kept;
+            return Kept(None);
         }
-        let Some(recaller) = self.inner.recaller.get() else { return kept };
         // Those that are here stay as well: what comes takes room.
-        kept.keys = keys.into_iter().map(Bytes::copy_from_slice).collect();
-        self.inner.store.want(&kept.keys);
-        let lacking: Vec<Bytes> = kept.keys.iter().filter(|key| self.lacks(key, purpose)).cloned().collect();
+        let keys: Vec<Bytes> = keys.into_iter().map(Bytes::copy_from_slice).collect();
+        self.inner.store.want(&keys);
+        let lacking: Vec<Bytes> = keys.iter().filter(|key| self.lacks(key, purpose)).cloned().collect();
+        // Made before anything is waited for: dropped midway, it lets the keys go.
+        let kept = Kept(Some((Arc::clone(&self.inner), keys)));
         let recalled = recaller.recall(lacking.clone()).await;
         let counters = &self.inner.counters;
         for key in &lacking {
@@ -91,21 +93,18 @@ impl Engine {
 
 /// The keys of a recall, which are not evicted as long as this lives.
 #[must_use = "the keys may be evicted again before they are used"]
-pub struct Kept {
-    engine: Arc<EngineState>,
-    keys: Vec<Bytes>,
-}
+pub struct Kept(Option<(Arc<EngineState>, Vec<Bytes>)>);
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Kept").field(&self.keys.len()).finish()
+        f.debug_tuple("Kept").field(&self.0.as_ref().map_or(0, |(_, keys)| keys.len())).finish()
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if !self.keys.is_empty() {
-            self.engine.store.want_no_more(&self.keys);
+        if let Some((engine, keys)) = &self.0 {
+            engine.store.want_no_more(keys);
         }
     }
 }

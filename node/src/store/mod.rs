@@ -174,9 +174,10 @@ impl Store {
     /// Merges an entry that came from a peer, in place.
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
-    /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether an entry was seen here
-    /// and would be held if it had not been removed; it must not use the store. Where eviction may be
-    /// why nothing is held it is asked of dead entries alone.
+    /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does a removal
+    /// by itself. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
+    /// an entry was seen here and would be held if it had not been removed; it must not use the store. Where eviction may
+    /// be why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
         &self,
         key: &[u8],

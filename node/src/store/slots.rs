@@ -11,7 +11,7 @@ use super::actors::Actors;
 use super::graves::Graves;
 use super::memory::EvictionPolicy;
 use super::record::Record;
-use super::stubs::{ELSEWHERE, Stub, Stubs};
+use super::stubs::{Stub, Stubs};
 
 /// What one shard holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,79 +170,6 @@ impl SlotMut<'_> {
             self.slot.cell.remove(digest_key, hash, record.version(actors));
             removed.push((record.key().into(), record.into_entry(actors)));
         }
-        removed
-    }
-
-    /// Takes what a key holds out of memory, if it may go, and leaves a stub, so that the cell stays as it is. `evicted` is told what
-    /// goes.
-    /// Returns whether there was one.
-    pub(super) fn evict(
-        &mut self,
-        hash: u64,
-        may_go: impl Fn(&[u8]) -> bool,
-        evicted: impl FnOnce(&[u8], &Record, &Actors),
-    ) -> bool {
-        let digest_key = self.digest_key;
-        let same = |record: &Record| {
-            record.is_live() && digest_key.key_hash(record.key()) == hash && may_go(record.key())
-        };
-        let Ok(present) = self.slot.records.find_entry(hash, same) else { return false };
-        let (record, _) = present.remove();
-        self.counts.take(&record);
-        evicted(record.key(), &record, self.actors);
-        let ends_at_ms = record.ends_at_ms().unwrap_or(u64::MAX);
-        let (version, epoch) = (record.version(self.actors), record.stamp(self.actors).time);
-        let stub = Stub { hash, version, epoch, ends_at_ms };
-        self.put_stub(stub);
-        true
-    }
-
-    /// Keeps the hash and version of an entry that others have evicted as well, unless it is known here in any form. Of two
-    /// stubs the greater version stays, on all nodes alike. Returns whether it was kept.
-    pub(super) fn adopt(&mut self, hash: u64, version: u64, ends_at_ms: u64) -> bool {
-        let digest_key = self.digest_key;
-        let same = |record: &Record| digest_key.key_hash(record.key()) == hash;
-        if self.slot.records.find(hash, same).is_some() {
-            return false;
-        }
-        if let Some(stub) = self.slot.stubs.find_mut(hash) {
-            if stub.version >= version {
-                return false;
-            }
-            self.slot.cell.replace(digest_key, hash, stub.version, version);
-            (stub.version, stub.ends_at_ms) = (version, ends_at_ms);
-            return true;
-        }
-        self.slot.cell.insert(digest_key, hash, version);
-        self.put_stub(Stub { hash, version, epoch: ELSEWHERE, ends_at_ms });
-        true
-    }
-
-    fn put_stub(&mut self, stub: Stub) {
-        match self.slot.stubs.insert(stub) {
-            None => self.counts.stubs += 1,
-            Some(other) => self.slot.cell.remove(self.digest_key, other.hash, other.version),
-        }
-    }
-
-    /// Drops stubs of values that others may have. Sync brings those once more.
-    pub(super) fn drop_stubs(&mut self, which: impl FnMut(&Stub) -> bool) {
-        self.counts.stubs_dropped += self.remove_stubs(which);
-    }
-
-    /// Removes stubs of values that nobody has. Returns how many.
-    pub(super) fn remove_stubs(&mut self, mut which: impl FnMut(&Stub) -> bool) -> usize {
-        let before = self.slot.stubs.len();
-        let (cell, digest_key) = (&mut self.slot.cell, self.digest_key);
-        self.slot.stubs.retain(|stub| {
-            let drop = which(stub);
-            if drop {
-                cell.remove(digest_key, stub.hash, stub.version);
-            }
-            !drop
-        });
-        let removed = before - self.slot.stubs.len();
-        self.counts.stubs -= removed;
         removed
     }
 
