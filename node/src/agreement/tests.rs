@@ -336,6 +336,23 @@ fn what_was_accepted_is_proposed_again_by_whoever_comes_next() {
 }
 
 #[test]
+fn of_several_that_were_accepted_the_latest_is_proposed() {
+    let base = first(3);
+    let (early, late) = (changed(2, first(2).members().to_vec()), changed(2, vec![share(1, 1), share(3, 1)]));
+    let accepted =
+        |round, next: &Configuration| Reply::Promised(Some((Ballot { round, proposer: 2 }, next.clone())));
+    for replies in [[accepted(1, &early), accepted(2, &late)], [accepted(2, &late), accepted(1, &early)]] {
+        let wish = changed(2, vec![share(2, 1), share(3, 1)]);
+        let mut proposal = Proposal::new(&mut member_of(&base, 1), wish).expect("it follows");
+        for (from, reply) in [2, 3].into_iter().zip(replies) {
+            let asked = asked(&proposal, from);
+            proposal.hear(&asked, reply);
+        }
+        assert_eq!(asked(&proposal, 1).ask, Ask::Accept(late.clone()));
+    }
+}
+
+#[test]
 fn two_clusters_do_not_mix() {
     let (ours, theirs) = (first(3), Configuration::new(8, 5, Replicas::All, first(3).members().to_vec()));
     let theirs = theirs.expect("it is one");

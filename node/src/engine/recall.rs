@@ -350,6 +350,29 @@ mod tests {
         assert_eq!(here.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len)), Some(1));
     }
 
+    #[tokio::test]
+    async fn a_part_that_was_collected_as_dead_may_still_have_a_rest() {
+        let (small, peer) = pair(true);
+        let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
+        let put = |engine: &Engine, name: &'static [u8]| {
+            let put = engine.write(b"set", |key| key.members().map(|mut set| set.put(name, (), None)));
+            put.expect("it serves").expect("a set");
+        };
+        put(&here, b"a");
+        send(&small, &peer, b"set");
+        evict(&here, b"set");
+        let queue = peer.fanout.queue(&"small".parse().expect("a name"));
+        put(&there, b"b");
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
+        let removed = there.write(b"set", |key| key.members().map(|mut set| set.remove(b"b")));
+        assert_eq!(removed, Ok(Ok(true)));
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
+        assert_eq!(small.store.tombstones(), 1, "nothing shows of the part");
+        let later = || small.clock.send_time();
+        assert_eq!(small.store.collect(rumour_crdt::Hlc::MAX, 10, later), 1);
+        assert!(here.lacks(b"set", Purpose::Write), "the peer still has a member");
+    }
+
     #[test]
     fn a_part_that_sync_brings_is_not_taken_for_the_whole() {
         let there = engine_at(2, 1_000_000);
