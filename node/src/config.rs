@@ -44,7 +44,7 @@ pub struct Tuning {
     /// sync. Default 100,000.
     pub outbox_keys_limit: usize,
     /// Tombstones and expired entries kept at most while not all members have confirmed them; beyond, the oldest go and fence
-    /// members that are away. Each takes the key, some 100 bytes and 32 more. Default 1,000,000.
+    /// members that are away. So do those that take more than a quarter of the memory limit. Each takes the key, some 100 bytes and 32 more. Default 1,000,000.
     pub tombstones_limit: usize,
     /// The largest entry that a message carries whole, in bytes of memory; a larger one, like what is longer than 256 KiB in a replication
     /// batch, goes to a peer by replication in parts. At least 1, at most 12 MiB; lower it to see parts in tests. Default 9 MiB.

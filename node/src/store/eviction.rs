@@ -161,7 +161,7 @@ impl Memory {
         self.wanting.load(Relaxed) > 0 && self.wanted.lock().contains_key(&hash)
     }
 
-    fn bytes_limit(&self) -> usize {
+    pub(super) fn bytes_limit(&self) -> usize {
         self.limit.bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 

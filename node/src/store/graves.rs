@@ -10,6 +10,8 @@ use super::shard::Shard;
 use super::{SHARDS, SLOTS_PER_SHARD, Store};
 use crate::env::Removal;
 
+/// Tombstones and expired entries may take one part in this many of the memory limit, their tables not counted.
+const TOMBSTONES_SHARE: usize = 4;
 /// Graves looked at while a shard is locked.
 const GRAVES_PER_LOCK: usize = 256;
 /// A queue shorter than this is not worth looking through for graves of keys that were written again.
@@ -102,6 +104,19 @@ impl Store {
             }
         }
         removed
+    }
+
+    /// How many tombstones and expired entries there may be: what they take is bounded to a share of the memory, where that is limited.
+    pub(crate) fn tombstones_allowed(&self) -> usize {
+        let share = self.memory.bytes_limit() / TOMBSTONES_SHARE;
+        let (mut dead, mut bytes) = (0, 0);
+        for index in 0..SHARDS {
+            let shard = self.lock(index);
+            dead += shard.counts().dead;
+            bytes += shard.counts().dead_bytes;
+        }
+        // The oldest go, whatever they take: as many as make up the share on average.
+        if bytes <= share { usize::MAX } else { dead * share / bytes }
     }
 
     /// Removes some `excess` of the oldest dead records, whoever knows of them: of each shard its share. Gives how many went,

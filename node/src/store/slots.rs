@@ -22,6 +22,8 @@ pub(super) struct Counts {
     pub(super) expiring: usize,
     /// Tombstones and expired entries.
     pub(super) dead: usize,
+    /// Heap of those records.
+    pub(super) dead_bytes: usize,
     /// Evicted entries of which hash and version are kept.
     pub(super) stubs: usize,
     /// Heap of records and tables.
@@ -271,6 +273,7 @@ impl Counts {
         let live = record.is_live();
         self.live += usize::from(live);
         self.dead += usize::from(!live);
+        self.dead_bytes += if live { 0 } else { record.heap_bytes() };
         self.expiring += usize::from(record.ends_at_ms().is_some());
     }
 
@@ -279,6 +282,7 @@ impl Counts {
         let live = record.is_live();
         self.live -= usize::from(live);
         self.dead -= usize::from(!live);
+        self.dead_bytes -= if live { 0 } else { record.heap_bytes() };
         self.expiring -= usize::from(record.ends_at_ms().is_some());
     }
 }

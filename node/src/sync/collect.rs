@@ -35,8 +35,9 @@ impl EngineState {
         removed >= COLLECT_LIMIT
     }
 
-    /// Removes the oldest of what is dead when that is more than `limit`, whoever knows of it.
+    /// Removes the oldest of what is dead when that is more than `limit`, or more than its share of the memory, whoever knows of it.
     pub(crate) fn force_out(&self, limit: usize) -> Option<Forced> {
+        let limit = limit.min(self.store.tombstones_allowed());
         let dead = self.store.tombstones();
         if dead <= limit {
             return None;

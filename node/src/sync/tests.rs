@@ -320,6 +320,29 @@ fn a_value_whose_tombstone_was_forced_out_goes_and_what_was_written_since_stays(
 }
 
 #[test]
+fn tombstones_take_no_more_than_their_share_of_the_memory() {
+    let (small, large) = (engine_within(1, 1_000_000, 400_000), engine_at(2, 1_000_000));
+    let delete = |engine: &Arc<EngineState>, number: u32| {
+        let key = format!("key {number} {:->200}", "");
+        set(engine, &key, "v");
+        Engine::new(engine.clone()).delete(key.as_bytes()).expect("serves");
+    };
+    let mut forced = 0;
+    for number in 0..4_000 {
+        delete(&small, number);
+        delete(&large, number);
+        if number % 50 == 0 {
+            forced += small.force_out(usize::MAX).map_or(0, |forced| forced.records);
+        }
+        assert_eq!(small.store.len(), 0, "every write finds room");
+    }
+    let left = small.store.tombstones();
+    assert_eq!(left + forced, 4_000);
+    assert!((300..500).contains(&left), "{left} tombstones of some 250 bytes in 100,000");
+    assert_eq!((large.force_out(usize::MAX), large.store.tombstones()), (None, 4_000));
+}
+
+#[test]
 fn a_forced_tombstone_spares_a_key_that_the_absent_wrote_again() {
     let (a, b) = acquainted_pair();
     Engine::new(a.clone()).delete(b"k").expect("serves");

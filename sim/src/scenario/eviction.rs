@@ -36,11 +36,19 @@ pub(super) const SCENARIO: Scenario = Scenario {
 /// How long nodes may take to agree, also on what is dead, and to remove that.
 const FORGET_BOUND: Duration = Duration::from_secs(400);
 
+/// What the tables of a store take, however few keys it has.
+const TABLES_BYTES: u64 = 40_000;
+/// Memory for each key.
+const KEY_BYTES: std::ops::Range<u64> = 160..260;
+
 async fn script(world: World, nodes: usize) -> Figures {
     let cluster = draw_cluster(&world, nodes);
     let mut rng = world.rng("memory");
     // What the first node has heard of is never lost: all that peers acknowledged has to be there in the end.
-    let limits: Vec<u64> = (1..nodes).map(|_| rng.random_range(60_000..100_000)).collect();
+    let keys = rng.random_range(200..400);
+    // So much that the versions of all keys fit, as the documentation asks for, and by far not all values.
+    let limits: Vec<u64> =
+        (1..nodes).map(|_| TABLES_BYTES + keys as u64 * rng.random_range(KEY_BYTES)).collect();
     let policies = [EvictionPolicy::AllKeysLru, EvictionPolicy::AllKeysLfu];
     let policy = policies.choose(&mut rng).copied().unwrap_or_default();
     world.parameter("limits", &limits);
@@ -52,7 +60,7 @@ async fn script(world: World, nodes: usize) -> Figures {
     draw_links(&world);
     let mut settings = WorkloadSettings {
         clients: 4,
-        keys: rng.random_range(200..400),
+        keys,
         pause_ms_max: 80,
         ..WorkloadSettings::draw(&mut world.rng("workload"))
     };
