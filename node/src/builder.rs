@@ -1,6 +1,7 @@
 //! Building a node: settings first, then [`NodeBuilder::start`].
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 use rumour_transport::{ClusterKey, ClusterName, NodeId};
 
@@ -21,6 +22,7 @@ pub struct NodeBuilder {
     listen: Option<String>,
     advertise: Option<String>,
     seeds: Vec<String>,
+    bootstrap_expect: Option<NonZeroUsize>,
     tuning: Tuning,
     memory: MemoryLimit,
     namespaces: Vec<Namespace>,
@@ -68,6 +70,14 @@ impl NodeBuilder {
     /// A peer to begin with, `host:port`. May be called several times; it does not matter which peers are seeds.
     pub fn seed(mut self, addr: impl Into<String>) -> Self {
         self.seeds.push(addr.into());
+        self
+    }
+
+    /// For nodes that all start with the same seeds: the cluster is founded once so many of them are there, this one included. Give all
+    /// the same number, more than half of how many they are. Nodes that find a cluster join it whatever this says. Without it
+    /// a node that has no seeds founds one by itself, and others wait for that.
+    pub fn bootstrap_expect(mut self, nodes: NonZeroUsize) -> Self {
+        self.bootstrap_expect = Some(nodes);
         self
     }
 
@@ -152,6 +162,11 @@ impl NodeBuilder {
             let text = format!("whole_entry_bytes must be between 1 and {WHOLE_ENTRY_BYTES_MAX}");
             return Err(NodeError::Config(text));
         }
+        if self.bootstrap_expect == Some(NonZeroUsize::MIN) && !self.seeds.is_empty() {
+            let text = "bootstrap_expect 1 would found a cluster beside the one that the seeds may belong to; give no seeds, or the \
+                        number of nodes that start together";
+            return Err(NodeError::Config(text.into()));
+        }
         Namespaces::check(&self.namespaces).map_err(NodeError::Config)?;
         let credentials = self.credentials.ok_or(NodeError::NoIdentity)?;
         let (tuning, memory) = (self.tuning, self.memory);
@@ -162,6 +177,7 @@ impl NodeBuilder {
             listen,
             advertise,
             seeds: self.seeds,
+            bootstrap_expect: self.bootstrap_expect,
             tuning,
             memory,
             namespaces: self.namespaces,

@@ -1,6 +1,7 @@
 //! Settings of a node and how they are given.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use rumour_transport::{ClusterKey, ClusterName, NodeId};
@@ -40,6 +41,8 @@ pub struct Tuning {
     /// How far this node's wall clock may be off the median of its peers' before it refuses writes, and how far a stamp or a
     /// peer's clock may lie ahead. Give all nodes the same. Default 500 ms.
     pub max_clock_skew: Duration,
+    /// How long a member is down before a majority takes it out of the configuration. Default 30 s.
+    pub rebalance_after: Duration,
     /// Keys queued for one peer at most, but for [`HANDED_KEYS_LIMIT`] more that sync hands to replication; what is beyond is left to
     /// sync. Default 100,000.
     pub outbox_keys_limit: usize,
@@ -63,6 +66,7 @@ impl Default for Tuning {
             suspicion: Duration::from_secs(3),
             sync_interval: Duration::from_secs(10),
             max_clock_skew: Duration::from_millis(500),
+            rebalance_after: Duration::from_secs(30),
             outbox_keys_limit: 100_000,
             tombstones_limit: 1_000_000,
             whole_entry_bytes: 9 * 1024 * 1024,
@@ -80,6 +84,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
+    pub(crate) bootstrap_expect: Option<NonZeroUsize>,
     pub(crate) tuning: Tuning,
     pub(crate) memory: MemoryLimit,
     pub(crate) namespaces: Vec<Namespace>,

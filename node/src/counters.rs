@@ -65,6 +65,8 @@ pub(crate) struct Counters {
     pub(crate) recalls_failed: Counter,
     /// Batches from peers that were longer than anything that may be sent.
     pub(crate) refused_oversized: Counter,
+    /// Connections to nodes of clusters that were founded apart from this one.
+    pub(crate) refused_clusters: Counter,
     /// Messages from peers that could not be understood.
     pub(crate) refused_messages: Counter,
 }

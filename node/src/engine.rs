@@ -21,11 +21,13 @@ use rumour_transport::NodeId;
 
 use crate::clock::NodeClock;
 use crate::conflicts::ConflictLog;
+use crate::council::{ConfigurationChange, Council};
 use crate::counters::Counters;
-use crate::error::WriteError;
-use crate::events::Events;
+use crate::error::{ForgetError, NotReady, WriteError};
+use crate::events::{EventLog, Events, RememberedEvent};
 use crate::membership::MemberState;
 use crate::namespace::Namespaces;
+use crate::placement::Configuration;
 use crate::replication::Fanout;
 use crate::status::{MemoryStatus, Status, StatusSource};
 use crate::store::{Applied, Brought, KeyUse, Position, Store};
@@ -63,13 +65,20 @@ pub(crate) struct EngineState {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) phase: Phase,
     pub(crate) status: StatusSource,
+    pub(crate) event_log: EventLog,
+    /// How to have a member forgotten. Set when the node is put together.
+    pub(crate) forget: OnceLock<Forget>,
     /// Set when the node is put together.
     pub(crate) recaller: OnceLock<Box<dyn Recaller>>,
     /// Locked while a shard is; lock no shard while it is.
     pub(crate) watermarks: Mutex<Watermarks>,
+    /// The configuration of the cluster. No other lock is taken while it is.
+    pub(crate) council: Mutex<Council>,
     /// What sync found to be too large for its messages while this node joins, until replication has brought it.
     pub(crate) awaited: Mutex<BTreeSet<Position>>,
 }
+
+pub(crate) type Forget = Box<dyn Fn(&NodeId) -> Result<(), ForgetError> + Send + Sync>;
 
 /// Whether the node serves, as a number that doors can read without a lock.
 #[derive(Debug, Default)]
@@ -357,10 +366,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops waiting for a member that is out of sight and will not come back, so that tombstones may go without it. Gives how
-    /// many starts of it were waited for. Should it come back after all, what it held may come back with it.
-    pub fn forget(&self, member: &NodeId) -> usize {
-        self.inner.forget_owner(member)
+    /// Has the cluster forget a member that is down and will not come back: it is taken out of the configuration at once, also
+    /// where it would be needed for a majority, and tombstones go without it. All members that this node reaches are told. Should it
+    /// come back after all, it stops when it is told, and what it held may come back with it.
+    ///
+    /// # Errors
+    /// See [`ForgetError`]; nothing was forgotten then.
+    pub fn forget(&self, member: &NodeId) -> Result<(), ForgetError> {
+        let forget = self.inner.forget.get().ok_or(ForgetError::Stopped)?;
+        forget(member)
     }
 
     /// The present time, milliseconds since the Unix epoch: this node's wall time, or its peers' while its own clock is
@@ -413,6 +427,39 @@ impl Engine {
     /// [`WriteError::OutOfMemory`].
     pub fn check_memory(&self) -> Result<(), WriteError> {
         if self.inner.store.has_room() { Ok(()) } else { Err(WriteError::OutOfMemory) }
+    }
+
+    /// The latest configuration of the cluster that this node knows, if any.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Configuration> {
+        self.inner.council.lock().configuration().cloned()
+    }
+
+    /// What has happened lately, the oldest first: 256 events at most, conflicts not among them.
+    #[must_use]
+    pub fn recent_events(&self) -> Vec<RememberedEvent> {
+        self.inner.event_log.read()
+    }
+
+    /// The configurations that this node has known, the oldest first; 256 at most.
+    #[must_use]
+    pub fn configuration_history(&self) -> Vec<ConfigurationChange> {
+        self.inner.council.lock().history().cloned().collect()
+    }
+
+    /// Whether others may rely on this node: it serves and is a member of the cluster. What waits for that, such as a
+    /// rolling restart, loses nothing that another member holds.
+    ///
+    /// # Errors
+    /// Why not yet, or not any more.
+    pub fn check_ready(&self) -> Result<(), NotReady> {
+        self.check_serving()?;
+        let council = self.inner.council.lock();
+        match council.configuration() {
+            Some(_) if council.is_member() => Ok(()),
+            Some(_) => Err(NotReady::NoMember),
+            None => Err(NotReady::NoCluster),
+        }
     }
 
     /// The memory for entries: how much there is, and what came of it.

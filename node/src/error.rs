@@ -5,6 +5,51 @@ use std::net::SocketAddr;
 use rumour_crdt::Kind;
 use rumour_transport::NodeId;
 
+use crate::membership::MemberState;
+
+/// Why others may not rely on a node yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// It does not serve.
+    #[error(transparent)]
+    NotServing(#[from] WriteError),
+    /// A majority of the cluster has not taken this start of it in.
+    #[error("this node is no member of the cluster yet: a majority of the members has to take it in")]
+    NoMember,
+    /// It knows of no cluster.
+    #[error(
+        "this node knows of no cluster: no seed answers that belongs to one; start the first node without seeds, \
+         or all of them with --bootstrap-expect"
+    )]
+    NoCluster,
+}
+
+/// Why a member is not forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// It is this node itself.
+    #[error("this node cannot forget itself; stop it instead, and it leaves in good order")]
+    Myself,
+    /// It may be alive.
+    #[error(
+        "{node} is {state}, and only what is down can be forgotten; stop it first, and it leaves by itself"
+    )]
+    Alive {
+        /// Its name.
+        node: NodeId,
+        /// Its state.
+        state: MemberState,
+    },
+    /// No such member is known.
+    #[error("{0} is no member that this node knows of; `rumour status` lists them")]
+    Unknown(NodeId),
+    /// This node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
 /// Why a write was not done. The state is as before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -142,6 +187,14 @@ pub enum NodeError {
     /// Gossip ended, which only a bug can cause; this node has stopped.
     #[error("gossip has stopped: {0}")]
     Gossip(String),
+    /// An operator had the cluster forget this node while it was out of sight.
+    #[error(
+        "the cluster was told to forget this node, says {by}; start it anew, and it joins as if it had never been there"
+    )]
+    Forgotten {
+        /// Who says so.
+        by: NodeId,
+    },
     /// The node left, but this many of its latest writes were not acknowledged by any peer in time.
     #[error(
         "left with {keys} keys that no peer had acknowledged: they are lost if this node was the only one to have them"

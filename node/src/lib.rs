@@ -29,12 +29,13 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
-pub mod agreement;
+mod agreement;
 mod builder;
 mod cache;
 mod clock;
 mod config;
 mod conflicts;
+mod council;
 mod counters;
 mod engine;
 mod env;
@@ -58,13 +59,14 @@ pub use builder::NodeBuilder;
 pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
 pub use config::{Credentials, HANDED_KEYS_LIMIT, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
+pub use council::ConfigurationChange;
 pub use engine::{
     Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Kept, PAYLOAD_BYTES_LIMIT, Purpose, SetExpiry,
     SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT, Version, View, Writer, element_bytes,
 };
 pub use env::{Environment, Observer, Removal, SystemClock, WallClock};
-pub use error::{NodeError, WriteError};
-pub use events::{Event, Events};
+pub use error::{ForgetError, NodeError, NotReady, WriteError};
+pub use events::{Event, Events, RememberedEvent};
 pub use membership::{Member, MemberState};
 pub use namespace::{DEFAULT_NAMESPACE, Namespace};
 pub use node::Node;
@@ -72,7 +74,7 @@ pub use rumour_crdt::{Amount, ExpiryPolicy, Field, FieldName, Fields, Kind, Scor
 pub use rumour_transport::{ClusterKey, ClusterName, NodeId};
 pub use slot::{SLOTS, slot_of};
 pub use status::{
-    ClockStatus, CollectionStatus, MemberStatus, MemoryStatus, ReplicationStatus, SeedStatus, Status,
-    SyncStatus,
+    ClockStatus, CollectionStatus, ConfigurationStatus, MemberStatus, MemoryStatus, ReplicationStatus,
+    SeedStatus, Status, SyncStatus,
 };
 pub use store::{EvictionPolicy, KeyUse, MemoryLimit, UnknownPolicy};

@@ -2,6 +2,7 @@
 //!
 //! Whatever brings entries carries its sender's clock, and the receiver's clock moves past it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -25,6 +26,14 @@ pub(crate) mod kind {
     pub(crate) const CLOCK: u8 = 5;
     /// Request: give me back what I have evicted: [`super::RecallRequest`], answered with a [`super::RecallReply`].
     pub(crate) const RECALL: u8 = 6;
+    /// Request: [`crate::council::Standing`] both ways.
+    pub(crate) const STANDING: u8 = 7;
+    /// Request: [`crate::agreement::Request`], answered with a [`crate::agreement::Reply`].
+    pub(crate) const AGREE: u8 = 8;
+    /// Request: [`crate::council::Candidacy`], answered with whether the receiver consents.
+    pub(crate) const FOUND: u8 = 9;
+    /// Request: [`super::Forgotten`], answered with an empty body.
+    pub(crate) const FORGET: u8 = 10;
     /// Frame on a replication channel: [`super::Batch`].
     pub(crate) const BATCH: u8 = 16;
     /// Frame on a replication channel: [`super::Ack`].
@@ -74,6 +83,14 @@ pub(crate) struct OwnerRow {
 pub(crate) struct ClockReading {
     /// Milliseconds since the Unix epoch.
     pub(crate) wall_ms: u64,
+}
+
+/// A member that will not come back, as an operator says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Forgotten {
+    pub(crate) node: NodeId,
+    /// Starts of it that the sender knew of: a later one is not meant.
+    pub(crate) incarnations: BTreeSet<u64>,
 }
 
 /// Entries that changed at the sender.

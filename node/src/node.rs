@@ -14,6 +14,7 @@ use crate::env::Environment;
 use crate::error::NodeError;
 use crate::events::Events;
 use crate::membership::Member;
+use crate::placement::Configuration;
 use crate::runtime::Runtime;
 use crate::status::Status;
 
@@ -67,6 +68,13 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.runtime.members()
+    }
+
+    /// The latest configuration of the cluster that this node knows: who its members are, as a majority of them agreed. `None` while it
+    /// knows none.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Configuration> {
+        self.engine().configuration()
     }
 
     /// The node's report of itself.

@@ -35,6 +35,9 @@ pub struct Status {
     pub collection: CollectionStatus,
     /// All members, this node included, in the order of their names.
     pub members: Vec<MemberStatus>,
+    /// The latest configuration that this node knows; `None` while it knows none.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
     /// Seeds, and how dialing them goes.
     pub seeds: Vec<SeedStatus>,
     /// Replication to and from peers.
@@ -90,6 +93,21 @@ pub struct MemberStatus {
     pub clock_off_ms: Option<i64>,
     /// Whether that is too far for it to take writes.
     pub clock_fault: bool,
+}
+
+/// Who belongs to the cluster, as a majority of its members agreed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// Its number.
+    pub number: u64,
+    /// How often all survivors had to recover the cluster by then.
+    pub generation: u64,
+    /// When the cluster was founded, in milliseconds since the Unix epoch by its founder's clock.
+    pub founded_ms: u64,
+    /// Its members by name.
+    pub members: Vec<NodeId>,
+    /// Whether this start of the node is one of them.
+    pub is_member: bool,
 }
 
 /// One seed address.
@@ -234,7 +252,9 @@ impl StatusSource {
             },
             conflicts: counters.conflicts.get(),
             conflicts_by_namespace: engine.conflicts.counts(),
+            configuration: configuration(engine),
             refused: BTreeMap::from([
+                ("clusters".to_owned(), counters.refused_clusters.get()),
                 ("clock_fault_writes".to_owned(), counters.refused_clock.get()),
                 ("future_stamps".to_owned(), counters.refused_future.get()),
                 ("messages".to_owned(), counters.refused_messages.get()),
@@ -247,6 +267,19 @@ impl StatusSource {
         }
         status
     }
+}
+
+fn configuration(engine: &EngineState) -> Option<ConfigurationStatus> {
+    let council = engine.council.lock();
+    let configuration = council.configuration()?;
+    let (epoch, members) = (configuration.epoch(), configuration.members().iter());
+    Some(ConfigurationStatus {
+        number: epoch.number,
+        generation: epoch.generation,
+        founded_ms: configuration.lineage().founded_ms,
+        members: members.map(|member| member.node.clone()).collect(),
+        is_member: council.is_member(),
+    })
 }
 
 fn collection(engine: &EngineState) -> CollectionStatus {

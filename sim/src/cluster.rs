@@ -4,10 +4,13 @@
 //! and once they have been healed is in `inspect`.
 
 mod clocks;
+mod configuration;
 mod inspect;
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use rumour::placement::{Configuration, Lineage, RingEpoch};
 use rumour::{
     Cache, ClusterKey, Engine, Environment, MemoryLimit, MemoryStatus, Node, NodeError, Status, Tuning,
     WallClock,
@@ -60,6 +64,8 @@ struct Shared {
     /// What each node may hold; none: no limit.
     memory: Mutex<Vec<MemoryLimit>>,
     early_ms_max: Arc<OnceLock<u64>>,
+    /// Every configuration that any node was seen to know.
+    configurations: Mutex<BTreeMap<(Lineage, RingEpoch), Configuration>>,
 }
 
 /// One name, with the incarnation that bears it now.
@@ -102,6 +108,7 @@ impl Cluster {
             clocks_were_wrong: AtomicBool::new(false),
             memory: Mutex::new(vec![MemoryLimit::default(); nodes]),
             early_ms_max: Arc::default(),
+            configurations: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -203,8 +210,11 @@ impl Cluster {
             .environment(environment);
         let memory = shared.memory.lock()[node];
         builder = builder.max_memory(memory.bytes.unwrap_or(0)).eviction(memory.policy);
-        for seed in 0..SEEDS.min(self.len()) {
-            builder = builder.seed(node_address(seed).to_string());
+        if let Some(most) = NonZeroUsize::new(self.len() / 2 + 1).filter(|_| self.len() > 1) {
+            builder = builder.bootstrap_expect(most);
+            for seed in 0..SEEDS.min(self.len()) {
+                builder = builder.seed(node_address(seed).to_string());
+            }
         }
         let node_started = builder.launch().await?;
         watch.attach(node_started.engine());

@@ -1,22 +1,24 @@
 //! The admin door: health, metrics and status over HTTP, for operators and their tools.
 //!
-//! It reads and never writes. Keep it on loopback or on a network of your own: it is not encrypted.
+//! It reads no data and writes none; all it changes is which members are forgotten. Keep it on loopback or on a network of your own: it is not encrypted.
 
-mod conflicts;
+mod events;
 mod metrics;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
+use rumour_transport::NodeId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::error::ForgetError;
 
 /// Why the door did not open, or closed by itself.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,11 @@ fn routes(engine: Engine) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/members", get(members))
-        .route("/api/v1/conflicts", get(conflicts::conflicts))
+        .route("/api/v1/members/{name}", delete(forget))
+        .route("/api/v1/config-history", get(config_history))
+        .route("/api/v1/conflicts", get(events::conflicts))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/events/recent", get(events::recent))
         .with_state(engine)
 }
 
@@ -83,9 +89,9 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The node serves: it has joined and is not shutting down.
+/// The node serves as a member of its cluster and is not shutting down.
 async fn readyz(State(engine): State<Engine>) -> Response {
-    match engine.check_serving() {
+    match engine.check_ready() {
         Ok(()) => "ok\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
@@ -101,6 +107,28 @@ async fn metrics(State(engine): State<Engine>) -> Response {
 
 async fn status(State(engine): State<Engine>) -> Response {
     Json(engine.status()).into_response()
+}
+
+/// Has the cluster forget a member. `DELETE`, so that no web page can have a browser do it.
+async fn forget(State(engine): State<Engine>, Path(name): Path<String>) -> Response {
+    let Ok(node) = name.parse::<NodeId>() else {
+        return (StatusCode::BAD_REQUEST, format!("{name:?} is no node's name\n")).into_response();
+    };
+    match engine.forget(&node) {
+        Ok(()) => Json(serde_json::json!({ "forgotten": node })).into_response(),
+        Err(error) => {
+            let code = match error {
+                ForgetError::Unknown(_) => StatusCode::NOT_FOUND,
+                ForgetError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::CONFLICT,
+            };
+            (code, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+async fn config_history(State(engine): State<Engine>) -> Response {
+    Json(engine.configuration_history()).into_response()
 }
 
 async fn members(State(engine): State<Engine>) -> Response {

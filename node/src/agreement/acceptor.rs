@@ -3,9 +3,9 @@
 use super::{Ask, Ballot, ROUNDS_AHEAD_LIMIT, Reply, Request};
 use crate::placement::Configuration;
 
-/// What one incarnation has promised and accepted for the number after the latest that it knows. Plain state.
+/// What one incarnation has promised and accepted for what follows the latest configuration that it knows. Plain state.
 #[derive(Debug, Clone)]
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     incarnation: u64,
     agreed: Option<Configuration>,
     promised: Ballot,
@@ -16,37 +16,37 @@ pub struct Acceptor {
 
 /// What became of a configuration that was heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learned {
+pub(crate) enum Learned {
     /// It is the latest now.
     News,
     /// One at least as late was known.
     Known,
-    /// It belongs to another cluster, or contradicts the one of its number: nothing has changed.
+    /// It goes back to another founding, or contradicts the one of its epoch: nothing has changed.
     Foreign,
 }
 
 impl Acceptor {
     /// An incarnation that knows of no configuration yet.
     #[must_use]
-    pub fn new(incarnation: u64) -> Self {
+    pub(crate) fn new(incarnation: u64) -> Self {
         Self { incarnation, agreed: None, promised: Ballot::default(), accepted: None, round: 0 }
     }
 
     /// The latest configuration that is agreed, as far as is known here.
     #[must_use]
-    pub fn agreed(&self) -> Option<&Configuration> {
+    pub(crate) fn agreed(&self) -> Option<&Configuration> {
         self.agreed.as_ref()
     }
 
     /// A ballot above all that were used here or heard of.
-    pub fn next_ballot(&mut self) -> Ballot {
+    pub(crate) fn next_ballot(&mut self) -> Ballot {
         self.round += 1;
         Ballot { round: self.round, proposer: self.incarnation }
     }
 
     /// Somebody else has promises for this attempt: the [next ballot](Self::next_ballot) lies above it. One that is too far ahead to be
     /// true is not followed.
-    pub fn outbid(&mut self, by: Ballot) {
+    pub(crate) fn outbid(&mut self, by: Ballot) {
         if self.is_near(by) {
             self.round = self.round.max(by.round);
         }
@@ -54,13 +54,13 @@ impl Acceptor {
 
     /// Takes in a configuration that was agreed on. Promises for its number and those before are void then: nothing else can be agreed
     /// on under them any more.
-    pub fn learn(&mut self, agreed: &Configuration) -> Learned {
+    pub(crate) fn learn(&mut self, agreed: &Configuration) -> Learned {
         if let Some(known) = &self.agreed {
-            let contradicts = known.number() == agreed.number() && known != agreed;
+            let contradicts = known.epoch() == agreed.epoch() && known != agreed;
             if known.lineage() != agreed.lineage() || contradicts {
                 return Learned::Foreign;
             }
-            if known.number() >= agreed.number() {
+            if known.epoch() >= agreed.epoch() {
                 return Learned::Known;
             }
         }
@@ -69,8 +69,14 @@ impl Acceptor {
         Learned::News
     }
 
+    /// Goes over to a cluster that was founded apart from this one. In the former this incarnation has no say any more.
+    pub(crate) fn convert(&mut self, agreed: &Configuration) {
+        self.agreed = Some(agreed.clone());
+        (self.promised, self.accepted) = (Ballot::default(), None);
+    }
+
     /// Answers an incarnation that proposes.
-    pub fn answer(&mut self, from: u64, request: &Request) -> Reply {
+    pub(crate) fn answer(&mut self, from: u64, request: &Request) -> Reply {
         let Request { to, base, ballot, ask } = request;
         let (Ask::Promise(next) | Ask::Accept(next)) = ask;
         let makes_sense = *to == self.incarnation
@@ -80,7 +86,7 @@ impl Acceptor {
         if !makes_sense || self.learn(base) == Learned::Foreign {
             return Reply::NoSay;
         }
-        if let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.number() > base.number()) {
+        if let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.epoch() > base.epoch()) {
             return Reply::Agreed(agreed.clone());
         }
         let is_newcomer = matches!(ask, Ask::Promise(_)) && next.names(self.incarnation);

@@ -6,6 +6,11 @@
 //! accepted already has to be proposed by whoever comes next, also if the newcomer has died since. A side without a majority
 //! changes nothing.
 //!
+//! When so many members have died that no majority is left, nothing could be agreed on ever again. Then the survivors may recover: all
+//! of them, in the same two steps, go on alone under the next generation. What a majority that died as a whole had agreed on
+//! without telling any of them belongs to the generation before, and gives way. That is sound only if the others are dead for certain:
+//! silence proves nothing.
+//!
 //! Members have nothing but memory. One that starts anew has lost its promises, so it is another incarnation, and votes only
 //! once a configuration names that one: every request says which incarnation it is for.
 
@@ -16,15 +21,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::placement::Configuration;
 
-pub use acceptor::{Acceptor, Learned};
-pub use proposal::{Progress, Proposal};
+pub(crate) use acceptor::{Acceptor, Learned};
+pub(crate) use proposal::{Progress, Proposal};
 
 /// Rounds that one attempt may be ahead of all that were heard of: nobody raises them so far in earnest.
 const ROUNDS_AHEAD_LIMIT: u64 = 1 << 32;
 
 /// An attempt to have something agreed. Later ones are greater. [`Acceptor::next_ballot`] makes them; none is made twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ballot {
+pub(crate) struct Ballot {
     round: u64,
     /// The incarnation that makes the attempt.
     proposer: u64,
@@ -32,20 +37,20 @@ pub struct Ballot {
 
 /// What a proposer asks of one incarnation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub(crate) struct Request {
     /// The incarnation that is asked, and no other of its name.
-    pub to: u64,
+    pub(crate) to: u64,
     /// The latest configuration that is agreed, as far as the proposer knows.
-    pub base: Configuration,
+    pub(crate) base: Configuration,
     /// Its attempt.
-    pub ballot: Ballot,
+    pub(crate) ballot: Ballot,
     /// What is asked.
-    pub ask: Ask,
+    pub(crate) ask: Ask,
 }
 
 /// A step of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// Promise to take part in no earlier attempt, and say what you accepted. This is what the proposer would have agreed on.
     Promise(Configuration),
     /// Accept this as the next configuration.
@@ -54,7 +59,7 @@ pub enum Ask {
 
 /// An answer to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// No earlier attempt will be taken part in. What was accepted in one, if anything.
     Promised(Option<(Ballot, Configuration)>),
     /// It is accepted.

@@ -10,9 +10,10 @@ use crate::placement::Configuration;
 /// The [`requests`](Self::requests) go out, again whenever [`Progress::Asks`] says so; one whose reply was lost may be sent again. An
 /// attempt that stays without answers is given up for a new one.
 #[derive(Debug, Clone)]
-pub struct Proposal {
+pub(crate) struct Proposal {
     base: Configuration,
     ballot: Ballot,
+    quorum: Quorum,
     /// What is to be agreed on: the proposer's wish, until it hears of something that may have been agreed on already.
     next: Configuration,
     step: Step,
@@ -20,6 +21,15 @@ pub struct Proposal {
     votes: BTreeSet<u64>,
     /// The latest attempt in which something was accepted, as far as was heard.
     latest: Option<Ballot>,
+}
+
+/// Who has to answer.
+#[derive(Debug, Clone)]
+enum Quorum {
+    /// More than half of the members.
+    Majority,
+    /// All of these, because all others are dead.
+    All(BTreeSet<u64>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +41,7 @@ enum Step {
 
 /// What came of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// More replies are needed.
     Waits,
     /// The next requests go out.
@@ -45,28 +55,48 @@ pub enum Progress {
 impl Proposal {
     /// Proposes `wish` as what follows the latest configuration that this incarnation knows. `None` if it does
     /// not [follow](Configuration::precedes) that one, which may have changed since the wish was made.
+    ///
+    /// A wish that [recovers](Configuration::recovers) is agreed on by all its members and nobody else: only to be made while every
+    /// other member of the latest configuration is dead for certain.
     #[must_use]
-    pub fn new(acceptor: &mut Acceptor, wish: Configuration) -> Option<Self> {
+    pub(crate) fn new(acceptor: &mut Acceptor, wish: Configuration) -> Option<Self> {
         let base = acceptor.agreed().filter(|base| base.precedes(&wish))?.clone();
         let ballot = acceptor.next_ballot();
-        Some(Self { base, ballot, next: wish, step: Step::Promises, votes: BTreeSet::new(), latest: None })
+        let quorum = match wish.recovers(&base) {
+            true => Quorum::All(wish.members().iter().map(|member| member.incarnation).collect()),
+            false => Quorum::Majority,
+        };
+        Some(Self {
+            base,
+            ballot,
+            quorum,
+            next: wish,
+            step: Step::Promises,
+            votes: BTreeSet::new(),
+            latest: None,
+        })
     }
 
-    /// What is asked now, of each incarnation that has a say: this one too.
+    /// What is asked now, of each incarnation that has a say and has not said yes: this one too.
     #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
-        let base = self.base.members().iter().map(|member| member.incarnation);
+    pub(crate) fn requests(&self) -> Vec<Request> {
         let (newcomers, ask) = match self.step {
             Step::Promises => (self.next.members(), Ask::Promise(self.next.clone())),
             Step::Acceptances | Step::Over => (&[][..], Ask::Accept(self.next.clone())),
         };
-        let asked: BTreeSet<u64> = base.chain(newcomers.iter().map(|member| member.incarnation)).collect();
+        let voters = match &self.quorum {
+            Quorum::Majority => self.base.members().iter().map(|member| member.incarnation).collect(),
+            Quorum::All(survivors) => survivors.clone(),
+        };
+        let newcomers = newcomers.iter().map(|member| member.incarnation);
+        let asked: BTreeSet<u64> =
+            voters.into_iter().chain(newcomers).filter(|to| !self.votes.contains(to)).collect();
         let request = |to| Request { to, base: self.base.clone(), ballot: self.ballot, ask: ask.clone() };
         asked.into_iter().map(request).collect()
     }
 
     /// Takes in the reply to one of the requests. Those to another attempt or step count for nothing.
-    pub fn hear(&mut self, request: &Request, reply: Reply) -> Progress {
+    pub(crate) fn hear(&mut self, request: &Request, reply: Reply) -> Progress {
         let is_step = match request.ask {
             Ask::Promise(_) => self.step == Step::Promises,
             Ask::Accept(_) => self.step == Step::Acceptances,
@@ -86,7 +116,7 @@ impl Proposal {
             Reply::Promised(accepted) if self.step == Step::Promises => self.promised(request.to, accepted),
             Reply::Accepted if self.step == Step::Acceptances => {
                 self.votes.insert(request.to);
-                if !self.base.is_majority(&self.votes) {
+                if !self.is_quorum() {
                     return Progress::Waits;
                 }
                 self.step = Step::Over;
@@ -102,7 +132,9 @@ impl Proposal {
                 // What it may stand for is not known.
                 return Progress::Waits;
             }
-            if self.latest.is_none_or(|latest| ballot > latest) {
+            // What a majority may have agreed on gives way to what the survivors agree on.
+            let counts = matches!(self.quorum, Quorum::Majority) || next.recovers(&self.base);
+            if counts && self.latest.is_none_or(|latest| ballot > latest) {
                 // It may be agreed on already: nothing else may be proposed.
                 (self.latest, self.next) = (Some(ballot), next);
             }
@@ -110,11 +142,17 @@ impl Proposal {
         self.votes.insert(from);
         // What may be agreed on already needs no newcomer's consent any more.
         let consent = self.latest.is_some() || self.next.is_majority(&self.votes);
-        if !consent || !self.base.is_majority(&self.votes) {
+        if !consent || !self.is_quorum() {
             return Progress::Waits;
         }
         self.step = Step::Acceptances;
         self.votes.clear();
         Progress::Asks
+    }
+    fn is_quorum(&self) -> bool {
+        match &self.quorum {
+            Quorum::Majority => self.base.is_majority(&self.votes),
+            Quorum::All(survivors) => survivors.is_subset(&self.votes),
+        }
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
-use crate::placement::{Replicas, Share};
+use crate::placement::{Lineage, Replicas, RingEpoch, Share};
 
 fn share(incarnation: u64, weight: u16) -> Share {
     Share {
@@ -17,9 +17,22 @@ fn share(incarnation: u64, weight: u16) -> Share {
     }
 }
 
+fn lineage(founder: u64) -> Lineage {
+    Lineage { founded_ms: 1, founder, alone: false }
+}
+
 fn first(members: u64) -> Configuration {
-    let members = (1..=members).map(|incarnation| share(incarnation, 1)).collect();
-    Configuration::new(7, 1, Replicas::All, members).expect("it is one")
+    changed(1, (1..=members).map(|incarnation| share(incarnation, 1)).collect())
+}
+
+/// The latest of these numbers, in its first generation.
+fn changed(number: u64, members: Vec<Share>) -> Configuration {
+    of_lineage(7, number, members)
+}
+
+fn of_lineage(founder: u64, number: u64, members: Vec<Share>) -> Configuration {
+    let epoch = RingEpoch { number, ..RingEpoch::FIRST };
+    Configuration::new(lineage(founder), epoch, Replicas::All, members).expect("it is one")
 }
 
 /// What a random schedule does.
@@ -30,6 +43,8 @@ enum Event {
         by: u8,
         member: u8,
     },
+    /// An incarnation recovers what a majority has died of.
+    Recover(u8),
     /// A message arrives, or is lost, or arrives and may do so again.
     Deliver(prop::sample::Index),
     Lose(prop::sample::Index),
@@ -47,6 +62,7 @@ fn event() -> impl Strategy<Value = Event> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
         3 => (0..7_u8, 0..7_u8).prop_map(|(by, member)| Event::Propose { by, member }),
+        2 => (0..7_u8).prop_map(Event::Recover),
         30 => index().prop_map(Event::Deliver),
         3 => index().prop_map(Event::Lose),
         4 => index().prop_map(Event::Repeat),
@@ -75,8 +91,8 @@ struct World {
     nodes: Vec<u64>,
     running: BTreeMap<u64, Node>,
     messages: Vec<Message>,
-    /// Of each number what was agreed on, whoever came to know it.
-    agreed: BTreeMap<u64, Configuration>,
+    /// Of each epoch what was agreed on, whoever came to know it.
+    agreed: BTreeMap<RingEpoch, Configuration>,
 }
 
 impl World {
@@ -101,8 +117,8 @@ impl World {
     }
 
     fn learn(&mut self, incarnation: u64, configuration: &Configuration) {
-        let known = self.agreed.entry(configuration.number()).or_insert_with(|| configuration.clone());
-        assert_eq!(known, configuration, "one configuration for each number");
+        let known = self.agreed.entry(configuration.epoch()).or_insert_with(|| configuration.clone());
+        assert_eq!(known, configuration, "one configuration for each epoch");
         if let Some(node) = self.running.get_mut(&incarnation) {
             assert_ne!(node.acceptor.learn(configuration), Learned::Foreign);
         }
@@ -118,8 +134,21 @@ impl World {
         if !named || members.is_empty() {
             members.push(share(member, if named { 2 } else { 1 }));
         }
-        let number = base.number() + 1;
-        let wish = Configuration::new(base.lineage(), number, Replicas::All, members).expect("it is one");
+        let wish = base.followed_by(members).expect("it is one");
+        node.proposal = Proposal::new(&mut node.acceptor, wish);
+        self.ask(by);
+    }
+
+    /// Has a running node recover, if it has to: who does not run any more is dead for certain.
+    fn recover(&mut self, by: u64) {
+        let Some(node) = self.running.get(&by) else { return };
+        let Some(base) = node.acceptor.agreed().cloned() else { return };
+        let alive = self.running.keys().copied().collect();
+        if base.is_majority(&alive) || !base.names(by) {
+            return;
+        }
+        let wish = base.survived_by(&alive).expect("it is one");
+        let Some(node) = self.running.get_mut(&by) else { return };
         node.proposal = Proposal::new(&mut node.acceptor, wish);
         self.ask(by);
     }
@@ -161,6 +190,7 @@ impl World {
             Event::Propose { by, member } => {
                 self.propose(self.nodes[usize::from(by)], self.nodes[usize::from(member)]);
             }
+            Event::Recover(by) => self.recover(self.nodes[usize::from(by)]),
             Event::Deliver(index) => {
                 if let Some(message) = self.take(index) {
                     self.deliver(message);
@@ -202,18 +232,20 @@ proptest! {
     ) {
         let mut world = World::new(members);
         events.iter().for_each(|event| world.happen(event));
-        let agreed: Vec<&Configuration> = world.agreed.values().collect();
-        prop_assert!(agreed.windows(2).all(|pair| pair[0].precedes(pair[1])), "{agreed:?}");
-        // While a majority of the latest members runs and one of them knows of it, they go on once messages arrive.
-        let latest = agreed[agreed.len() - 1].clone();
+        for next in world.agreed.values().skip(1) {
+            prop_assert!(world.agreed.values().any(|base| base.precedes(next)), "{:?}", world.agreed);
+        }
+        // While one of the latest members runs that knows of it, those that run go on once messages arrive.
+        let latest = world.agreed.values().next_back().expect("the first").clone();
         let alive: Vec<u64> = latest.members().iter().map(|member| member.incarnation)
             .filter(|incarnation| world.running.contains_key(incarnation)).collect();
-        if alive.len() * 2 > latest.members().len() {
+        if !alive.is_empty() {
             world.learn(alive[0], &latest);
             let newcomer = world.nodes.iter().find(|node| !latest.names(**node)).copied();
             for turn in 0..30 {
                 let by = alive[turn % alive.len()];
                 world.propose(by, newcomer.unwrap_or(alive[alive.len() - 1]));
+                world.recover(by);
                 let mut under_way = std::mem::take(&mut world.messages);
                 while !under_way.is_empty() {
                     let message = under_way.remove(0);
@@ -221,7 +253,8 @@ proptest! {
                     under_way.append(&mut world.messages);
                 }
             }
-            prop_assert!(world.agreed.len() > latest.number() as usize, "nothing more is agreed on");
+            let last = world.agreed.keys().next_back();
+            prop_assert!(last > Some(&latest.epoch()), "nothing more is agreed on");
         }
     }
 }
@@ -246,10 +279,6 @@ fn asked(proposal: &Proposal, from: u64) -> Request {
     proposal.requests().into_iter().find(|request| request.to == from).expect("it is asked")
 }
 
-fn changed(number: u64, members: Vec<Share>) -> Configuration {
-    Configuration::new(7, number, Replicas::All, members).expect("it is one")
-}
-
 fn member_of(configuration: &Configuration, incarnation: u64) -> Acceptor {
     let mut acceptor = Acceptor::new(incarnation);
     assert_eq!(acceptor.learn(configuration), Learned::News);
@@ -261,14 +290,14 @@ fn a_side_without_a_majority_changes_nothing() {
     let base = first(4);
     let wish = changed(2, first(3).members().to_vec());
     let mut proposal = Proposal::new(&mut member_of(&base, 1), wish.clone()).expect("it follows");
-    for from in [1, 2, 1, 2] {
-        let asked = asked(&proposal, from);
+    let promises = [1, 2, 1, 2].map(|from| asked(&proposal, from));
+    for asked in promises {
         assert_eq!(proposal.hear(&asked, Reply::Promised(None)), Progress::Waits);
     }
     let promise = asked(&proposal, 3);
     assert_eq!(proposal.hear(&promise, Reply::Promised(None)), Progress::Asks);
-    for from in [1, 2, 1, 2] {
-        let asked = asked(&proposal, from);
+    let acceptances = [1, 2, 1, 2].map(|from| asked(&proposal, from));
+    for asked in acceptances {
         assert_eq!(proposal.hear(&asked, Reply::Accepted), Progress::Waits);
     }
     assert_eq!(proposal.hear(&promise, Reply::Accepted), Progress::Waits, "of another step");
@@ -354,8 +383,7 @@ fn of_several_that_were_accepted_the_latest_is_proposed() {
 
 #[test]
 fn two_clusters_do_not_mix() {
-    let (ours, theirs) = (first(3), Configuration::new(8, 5, Replicas::All, first(3).members().to_vec()));
-    let theirs = theirs.expect("it is one");
+    let (ours, theirs) = (first(3), of_lineage(8, 5, first(3).members().to_vec()));
     let mut member = member_of(&ours, 1);
     assert_eq!(member.learn(&theirs), Learned::Foreign);
     assert_eq!(
@@ -364,7 +392,7 @@ fn two_clusters_do_not_mix() {
         "it contradicts ours"
     );
     assert_eq!(member.agreed(), Some(&ours));
-    let wish = Configuration::new(8, 6, Replicas::All, first(2).members().to_vec()).expect("it is one");
+    let wish = of_lineage(8, 6, first(2).members().to_vec());
     let proposal = Proposal::new(&mut member_of(&theirs, 2), wish.clone()).expect("it follows");
     assert_eq!(member.answer(2, &asked(&proposal, 1)), Reply::NoSay);
     assert!(Proposal::new(&mut member, wish).is_none());

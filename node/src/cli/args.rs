@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -24,6 +25,12 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Ask a running node how it and its cluster are
     Status(StatusArgs),
+    /// Ask a running node which configurations its cluster went through: who belonged to it when
+    ConfigHistory(StatusArgs),
+    /// Have the cluster forget a member that is down and will not come back
+    Forget(ForgetArgs),
+    /// Ask a running node what has happened in its cluster lately
+    Events(EventsArgs),
     /// Ask a running node which concurrent writes lost
     Conflicts(ConflictsArgs),
 }
@@ -56,6 +63,9 @@ pub(crate) struct RunArgs {
     /// A peer to begin with; may be given several times
     #[arg(long = "seed", env = "RUMOUR_SEEDS", value_name = "ADDR", value_delimiter = ',')]
     pub(crate) seeds: Vec<String>,
+    /// For nodes that all start with the same seeds: found the cluster once so many are there; more than half of them
+    #[arg(long, env = "RUMOUR_BOOTSTRAP_EXPECT", value_name = "NODES")]
+    pub(crate) bootstrap_expect: Option<NonZeroUsize>,
     /// TCP address for Redis clients, or "off" [default: 127.0.0.1:6379]
     #[arg(long, env = "RUMOUR_REDIS", value_name = "ADDR")]
     pub(crate) redis: Option<String>,
@@ -100,6 +110,31 @@ pub(crate) struct DemoArgs {
     /// Node i, counted from 0, has its peer port at this plus 10 i, Redis one above and admin two above
     #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1024..))]
     pub(crate) base_port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// The node's admin door
+    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
+    pub(crate) admin: String,
+    /// Print what happens from now on, conflicts included, until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print JSON; with --follow one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The member's name
+    pub(crate) node: String,
+    /// The admin door of any other member
+    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
+    pub(crate) admin: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

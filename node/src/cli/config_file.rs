@@ -1,5 +1,6 @@
 //! The configuration file: what the flags of `rumour run` say, in TOML.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -20,6 +21,7 @@ struct ConfigFile {
     listen: Option<String>,
     advertise: Option<String>,
     seeds: Option<Vec<String>>,
+    bootstrap_expect: Option<NonZeroUsize>,
     redis: Option<String>,
     redis_password_file: Option<PathBuf>,
     admin: Option<String>,
@@ -59,6 +61,7 @@ fn merge(args: RunArgs, text: &str, path: &Path) -> Result<RunArgs, Failure> {
         listen: args.listen.or(file.listen),
         advertise: args.advertise.or(file.advertise),
         seeds: if args.seeds.is_empty() { file.seeds.unwrap_or_default() } else { args.seeds },
+        bootstrap_expect: args.bootstrap_expect.or(file.bootstrap_expect),
         redis: args.redis.or(file.redis),
         redis_password_file: args.redis_password_file.or(file.redis_password_file),
         admin: args.admin.or(file.admin),

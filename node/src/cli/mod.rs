@@ -2,8 +2,10 @@
 
 mod args;
 mod config_file;
+mod configuration;
 mod conflicts;
 mod demo;
+mod events;
 mod keygen;
 mod run;
 mod server;
@@ -53,6 +55,9 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Keygen(args) => keygen::keygen(&args),
         Command::Status(args) => status::status(&args),
+        Command::ConfigHistory(args) => configuration::history(&args),
+        Command::Forget(args) => configuration::forget(&args),
+        Command::Events(args) => events::events(&args),
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::demo(&args),

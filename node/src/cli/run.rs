@@ -62,6 +62,9 @@ fn builder(args: &RunArgs) -> Result<NodeBuilder, Failure> {
     if let Some(advertise) = &args.advertise {
         node = node.advertise(advertise);
     }
+    if let Some(nodes) = args.bootstrap_expect {
+        node = node.bootstrap_expect(nodes);
+    }
     if let Some(limit) = args.max_memory {
         node = node.max_memory(limit.as_u64());
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use rumour::{MemberStatus, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Failure;
 use super::args::StatusArgs;
@@ -12,23 +14,36 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     let status = fetch(&args.admin)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&status).map_err(Failure::failed)?);
+        print_json(&status)?;
     } else {
         print(&status);
     }
     Ok(())
 }
 
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(value).map_err(Failure::failed)?);
+    Ok(())
+}
+
 pub(super) fn fetch(admin: &str) -> Result<Status, Failure> {
-    let url = format!("{}/api/v1/status", admin.trim_end_matches('/'));
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
-    match agent.get(&url).call() {
+    fetch_from(admin, "status")
+}
+
+/// What an admin door answers at a path below `/api/v1/`.
+pub(super) fn fetch_from<T: DeserializeOwned>(admin: &str, path: &str) -> Result<T, Failure> {
+    let url = format!("{}/api/v1/{path}", admin.trim_end_matches('/'));
+    match agent().get(&url).call() {
         Ok(mut response) => response
             .body_mut()
             .read_json()
             .map_err(|error| Failure::failed(format!("{url} does not answer like a rumour node: {error}"))),
         Err(error) => Err(failed_call(admin, &url, &error)),
     }
+}
+
+pub(super) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into()
 }
 
 /// Why a call to an admin door failed, and what to do about it.
@@ -55,6 +70,21 @@ fn print(status: &Status) {
         seconds % 60,
         status.version
     );
+    match &status.configuration {
+        Some(known) => {
+            let recovered = match known.generation {
+                0 => String::new(),
+                generation => format!(", recovered {generation} times"),
+            };
+            let member = if known.is_member { "" } else { "; this node is not taken in yet" };
+            println!(
+                "configuration {} with {} members{recovered}{member}",
+                known.number,
+                known.members.len()
+            );
+        }
+        None => println!("configuration: this node knows of no cluster"),
+    }
     println!("keys {}, tombstones {}, conflicts {}", status.keys, status.tombstones, status.conflicts);
     let memory = &status.memory;
     println!(

@@ -9,8 +9,10 @@ use super::{EngineState, Phase};
 use crate::clock::NodeClock;
 use crate::config::Tuning;
 use crate::conflicts::ConflictLog;
+use crate::council::{Council, CouncilSettings, Founding};
 use crate::env::WallClock;
 use crate::namespace::Namespaces;
+use crate::placement::{Replicas, Share};
 use crate::replication::Fanout;
 use crate::status::StatusSource;
 use crate::store::{EvictionPolicy, MemoryLimit, Store};
@@ -46,6 +48,15 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
     let counters = Arc::default();
     let namespaces = Arc::new(Namespaces::new(&[]));
     let conflicts = ConflictLog::new(namespaces.clone(), tokio::sync::broadcast::channel(1).0);
+    let me = Share {
+        node: name.clone(),
+        incarnation: actor,
+        weight: std::num::NonZeroU16::MIN,
+        zone: String::new(),
+    };
+    let rebalance_after = Tuning::default().rebalance_after;
+    let settings = CouncilSettings { founding: Founding::Others, replicas: Replicas::All, rebalance_after };
+    let council = Council::new(me, settings);
     let state = EngineState {
         conflicts,
         namespaces,
@@ -56,8 +67,11 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
         counters,
         phase: Phase::default(),
         status: StatusSource::new("test".into()),
+        event_log: crate::events::EventLog::default(),
+        forget: std::sync::OnceLock::new(),
         recaller: std::sync::OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
+        council: Mutex::new(council),
         awaited: Mutex::default(),
     };
     state.phase.serve();

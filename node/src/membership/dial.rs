@@ -63,6 +63,14 @@ impl DialPlan {
         attempt.last_error = Some(error);
     }
 
+    /// A connection stood, but who is there does not belong here: the next attempt waits as long as any.
+    pub(crate) fn estranged(&mut self, addr: SocketAddr, error: String, now: Instant, rng: &mut impl Rng) {
+        let pause = LONGEST_PAUSE.mul_f64(rng.random_range(0.5..1.0));
+        let failures = self.attempts.get(&addr).map_or(0, |attempt| attempt.failures) + 1;
+        let attempt = Attempt { dialing: false, failures, not_before: now + pause, last_error: Some(error) };
+        self.attempts.insert(addr, attempt);
+    }
+
     /// How many attempts failed in a row, and how the last one did.
     pub(crate) fn trouble(&self, addr: SocketAddr) -> Option<(u32, String)> {
         let attempt = self.attempts.get(&addr)?;

@@ -2,7 +2,7 @@
 //!
 //! Plain state: gossip readings and connection events go in, events come out, `now` is passed in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -77,7 +77,9 @@ pub(crate) enum ViewEvent {
     /// A peer's state changed.
     Changed { node: NodeId, from: MemberState, to: MemberState },
     /// A peer left on purpose and is no longer listed.
-    Left { node: NodeId },
+    Left { node: NodeId, incarnation: u64 },
+    /// A peer does not belong here, or was forgotten, and is no longer listed.
+    Dismissed { node: NodeId, incarnation: u64 },
     /// Gossip shows another living node with this node's own name.
     Twin { other: PeerInfo },
 }
@@ -136,6 +138,9 @@ impl View {
     /// A connection to the peer stands. It is the best evidence of which incarnation lives.
     pub(crate) fn connected(&mut self, info: &PeerInfo, now: Instant) -> Vec<ViewEvent> {
         let mut events = Vec::new();
+        if self.departed.contains(&info.incarnation) {
+            return events;
+        }
         self.adopt(info, Reported::Joining, &mut events).connected = true;
         self.settle(now, &mut events);
         events
@@ -151,6 +156,50 @@ impl View {
         }
         self.settle(now, &mut events);
         events
+    }
+
+    /// The state of the peer with this name.
+    pub(crate) fn state(&self, node: &NodeId) -> Option<MemberState> {
+        self.peers.get(node).map(|peer| peer.state)
+    }
+
+    /// The start of the peer with this name that is known.
+    pub(crate) fn incarnation(&self, node: &NodeId) -> Option<u64> {
+        self.peers.get(node).map(|peer| peer.info.incarnation)
+    }
+
+    /// An operator says that these starts of a peer do not run any more.
+    pub(crate) fn forget(&mut self, node: &NodeId, incarnations: &BTreeSet<u64>) -> Vec<ViewEvent> {
+        let listed = self.peers.get(node).map(|peer| peer.info.clone());
+        let meant = listed.filter(|info| incarnations.contains(&info.incarnation));
+        meant.map(|info| self.dismiss(&info)).unwrap_or_default()
+    }
+
+    /// The peer does not belong here: it is not listed, and gossip about this start of it is ignored.
+    pub(crate) fn dismiss(&mut self, info: &PeerInfo) -> Vec<ViewEvent> {
+        let listed = self.peers.get(&info.node).is_some_and(|peer| peer.info.incarnation == info.incarnation);
+        self.depart(info.incarnation);
+        if !listed {
+            return Vec::new();
+        }
+        self.peers.remove(&info.node);
+        vec![ViewEvent::Dismissed { node: info.node.clone(), incarnation: info.incarnation }]
+    }
+
+    /// A peer that is connected belongs here, if it was [dismissed](Self::dismiss) before or not.
+    pub(crate) fn readmit(&mut self, info: &PeerInfo, now: Instant) -> Vec<ViewEvent> {
+        if !self.departed.contains(&info.incarnation) {
+            return Vec::new();
+        }
+        self.departed.retain(|departed| *departed != info.incarnation);
+        self.connected(info, now)
+    }
+
+    fn depart(&mut self, incarnation: u64) {
+        self.departed.push_back(incarnation);
+        if self.departed.len() > DEPARTED_LIMIT {
+            self.departed.pop_front();
+        }
     }
 
     /// The peer said this of itself, in a greeting or a goodbye.
@@ -235,13 +284,10 @@ impl View {
             }
         }
         for node in left {
-            if let Some(peer) = self.peers.remove(&node) {
-                self.departed.push_back(peer.info.incarnation);
-                if self.departed.len() > DEPARTED_LIMIT {
-                    self.departed.pop_front();
-                }
-            }
-            events.push(ViewEvent::Left { node });
+            let Some(peer) = self.peers.remove(&node) else { continue };
+            let incarnation = peer.info.incarnation;
+            self.depart(incarnation);
+            events.push(ViewEvent::Left { node, incarnation });
         }
     }
 }

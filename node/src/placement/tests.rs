@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 
 use proptest::prelude::*;
 
@@ -15,7 +16,16 @@ fn member(name: usize, weight: u16, zone: usize) -> Share {
 
 fn configuration(replicas: usize, members: Vec<Share>) -> Configuration {
     let replicas = u16::try_from(replicas).ok().and_then(NonZeroU16::new).expect("a number");
-    Configuration::new(7, 1, Replicas::Count(replicas), members).expect("it is one")
+    Configuration::new(lineage(7), RingEpoch::FIRST, Replicas::Count(replicas), members).expect("it is one")
+}
+
+fn lineage(founder: u64) -> Lineage {
+    Lineage { founded_ms: 1, founder, alone: true }
+}
+
+/// One where everybody owns everything.
+fn numbered(founder: u64, number: u64, members: Vec<Share>) -> Result<Configuration, InvalidConfiguration> {
+    Configuration::new(lineage(founder), RingEpoch { number, ..RingEpoch::FIRST }, Replicas::All, members)
 }
 
 /// Members of one weight and zone, from a first number on.
@@ -109,18 +119,18 @@ fn loads_follow_weights_and_zones() {
 
 #[test]
 fn everybody_owns_everything_where_that_is_asked_for() {
-    let configuration = Configuration::new(7, 7, Replicas::All, alike(0..5)).expect("it is one");
+    let configuration = numbered(7, 7, alike(0..5)).expect("it is one");
     let table = Table::new(&configuration);
-    assert_eq!((table.number(), table.owners(0).len()), (7, 5));
+    assert_eq!((table.epoch().number, table.owners(0).len()), (7, 5));
     assert!(loads(&table).values().all(|load| *load == SLOTS));
 }
 
 #[test]
 fn what_is_no_configuration_is_refused() {
-    let refused = |members| Configuration::new(7, 1, Replicas::All, members).map(|_| ());
+    let refused = |members| numbered(7, 1, members).map(|_| ());
     assert_eq!(refused(vec![]), Err(InvalidConfiguration::Empty));
-    let last = Configuration::new(7, u64::MAX, Replicas::All, alike(0..1));
-    assert_eq!(last, Err(InvalidConfiguration::Number(u64::MAX)));
+    let last = RingEpoch { number: u64::MAX, ..RingEpoch::FIRST };
+    assert_eq!(numbered(7, last.number, alike(0..1)), Err(InvalidConfiguration::Epoch(last)));
     assert_eq!(refused(alike(0..257)), Err(InvalidConfiguration::TooMany { members: 257 }));
     let twice = vec![member(1, 1, 0), member(1, 2, 3)];
     assert_eq!(refused(twice), Err(InvalidConfiguration::Twice("n1".parse().expect("a name"))));
@@ -137,14 +147,14 @@ fn what_is_no_configuration_is_not_decoded() {
     let good = configuration(2, alike(0..3));
     let bytes = rumour_transport::codec::encode(&good).expect("encodes");
     assert_eq!(rumour_transport::codec::decode::<Configuration>(&bytes).ok().as_ref(), Some(&good));
-    let bad = Configuration { members: vec![member(1, 1, 0), member(1, 1, 0)], ..good };
+    let bad = (good.lineage(), good.epoch(), good.replicas(), vec![member(1, 1, 0), member(1, 1, 0)]);
     let bytes = rumour_transport::codec::encode(&bad).expect("encodes");
     assert!(rumour_transport::codec::decode::<Configuration>(&bytes).is_err());
 }
 
 #[test]
 fn one_member_changes_at_a_time() {
-    let of = |number, members| Configuration::new(7, number, Replicas::All, members).expect("it is one");
+    let of = |number, members| numbered(7, number, members).expect("it is one");
     let base = of(4, alike(0..3));
     assert!(base.precedes(&of(5, alike(0..4))), "one joins");
     assert!(base.precedes(&of(5, alike(0..2))), "one leaves");
@@ -152,9 +162,20 @@ fn one_member_changes_at_a_time() {
     let restarted = Share { incarnation: 77, ..member(1, 1, 0) };
     assert!(base.precedes(&of(5, vec![member(0, 1, 0), restarted, member(2, 1, 0)])), "one starts anew");
     assert!(!base.precedes(&of(5, alike(1..4))), "one joins and one leaves");
-    let elsewhere = Configuration::new(8, 5, Replicas::All, alike(0..4)).expect("it is one");
+    let elsewhere = numbered(8, 5, alike(0..4)).expect("it is one");
     assert!(!base.precedes(&elsewhere) && !elsewhere.is_later_than(&base), "another cluster");
     assert!(!base.precedes(&of(6, alike(0..4))) && !base.precedes(&of(4, alike(0..3))), "another number");
+    let survivors = base.survived_by(&[0, 2, 9].into()).expect("it is one");
+    assert!(
+        base.precedes(&survivors)
+            && survivors.recovers(&base)
+            && survivors.is_later_than(&of(99, alike(0..3)))
+    );
+    assert_eq!(survivors.members(), [member(0, 1, 0), member(2, 1, 0)]);
+    assert_eq!(survivors.epoch().to_string(), "5.1");
+    let grown =
+        Configuration::new(lineage(7), survivors.epoch(), Replicas::All, alike(0..4)).expect("it is one");
+    assert!(!base.precedes(&grown), "recovery only removes");
     let majority = |incarnations: &[u64]| base.is_majority(&incarnations.iter().copied().collect());
     assert!(majority(&[0, 2, 9]) && !majority(&[1, 8, 9]));
 }

@@ -71,8 +71,8 @@ impl Runtime {
     }
 
     /// A member left in good order.
-    pub(super) fn owner_left(&self, node: &NodeId) {
+    pub(super) fn owner_left(&self, incarnation: u64) {
         let clock = self.engine.clock.send_time();
-        self.engine.watermarks.lock().left(node, clock);
+        self.engine.watermarks.lock().retire(ActorId::new(incarnation), clock);
     }
 }

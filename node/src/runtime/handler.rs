@@ -12,6 +12,8 @@ use rumour_transport::{
 use tokio::time::Instant;
 
 use super::{Runtime, recall};
+use crate::agreement::Request;
+use crate::council::{Candidacy, Standing};
 use crate::membership::Reported;
 use crate::message::{ClockReading, Greeting, RecallRequest, SyncRequest, kind};
 use crate::replication;
@@ -60,6 +62,7 @@ impl Handler for Inbox {
     fn disconnected(&self, peer: PeerInfo, reason: String) {
         if let Some(runtime) = self.runtime() {
             tracing::debug!(peer = %peer.node, reason, "disconnected");
+            runtime.engine.council.lock().lost(&peer.node, peer.incarnation);
             let events = runtime.view.lock().disconnected(&peer, Instant::now());
             runtime.view_changed(events);
         }
@@ -91,7 +94,7 @@ impl Handler for Inbox {
     }
 
     fn channel(&self, from: PeerInfo, tx: FrameSender, rx: FrameReceiver) {
-        if let Some(runtime) = self.runtime() {
+        if let Some(runtime) = self.runtime().filter(|runtime| runtime.is_met(&from.node)) {
             let engine = runtime.engine.clone();
             runtime.spawn(async move {
                 if let Err(error) = replication::receive(&engine, &from.node, tx, rx).await {
@@ -140,6 +143,9 @@ impl Runtime {
 
     /// Answers a request. What makes no sense changes nothing.
     fn answer(self: &Arc<Self>, from: &PeerInfo, kind: u8, body: &[u8]) -> Result<Bytes, RequestRefused> {
+        if matches!(kind, kind::GREET | kind::SYNC | kind::RECALL) && !self.is_met(&from.node) {
+            return Err(nonsense("say first where you stand"));
+        }
         match kind {
             kind::PROBE => Ok(Bytes::new()),
             kind::CLOCK => encode(&ClockReading { wall_ms: self.engine.clock.wall_ms() }),
@@ -158,7 +164,35 @@ impl Runtime {
                 let request: RecallRequest = decode(body)?;
                 encode(&recall::give(&self.engine, &from.node, &request))
             }
+            kind::STANDING => {
+                let standing: Standing = decode(body)?;
+                let peer = self.transport().and_then(|transport| transport.peer(&from.node));
+                let peer = peer.filter(|peer| peer.info().incarnation == from.incarnation);
+                let peer = peer.ok_or_else(|| nonsense("the connection that this came on is gone"))?;
+                // Whether the two go together the sender finds out as well.
+                self.stands(&peer, standing).map_err(|error| nonsense(&error))?;
+                encode(&self.engine.council.lock().standing(&from.node, from.incarnation))
+            }
+            kind::AGREE => {
+                let request: Request = decode(body)?;
+                let now_ms = self.engine.clock.wall_ms();
+                let (reply, heard) = self.engine.council.lock().answer(from.incarnation, &request, now_ms);
+                self.configuration_heard(heard);
+                encode(&reply)
+            }
+            kind::FOUND => {
+                let candidacy: Candidacy = decode(body)?;
+                if candidacy.founder != from.incarnation {
+                    return Err(nonsense("a node may stand for itself only"));
+                }
+                encode(&self.engine.council.lock().consent(&from.node, candidacy))
+            }
+            kind::FORGET => {
+                self.told_to_forget(decode(body)?);
+                Ok(Bytes::new())
+            }
             kind::GOODBYE => {
+                self.engine.council.lock().left(from.incarnation);
                 self.serving_peers.lock().remove(&from.node);
                 let events = self.view.lock().reported(from, Reported::Leaving, Instant::now());
                 self.view_changed(events);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rumour_transport::NodeId;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Runtime;
@@ -76,13 +77,14 @@ impl Runtime {
                     }
                     self.emit(Event::MemberChanged { node, from, to });
                 }
-                ViewEvent::Left { node } => {
+                ViewEvent::Left { node, incarnation } => {
                     tracing::info!(peer = %node, "member left");
-                    self.owner_left(&node);
-                    self.engine.fanout.forget(&node);
-                    self.engine.clock.forget(&node);
-                    self.serving_peers.lock().remove(&node);
-                    self.emit(Event::MemberLeft { node });
+                    self.engine.council.lock().left(incarnation);
+                    self.member_gone(node, incarnation);
+                }
+                ViewEvent::Dismissed { node, incarnation } => {
+                    tracing::info!(peer = %node, "member dismissed");
+                    self.member_gone(node, incarnation);
                 }
                 // Meeting it decides who stops. At this node's own address it is the incarnation before this one.
                 ViewEvent::Twin { other } if other.addr != self.me.addr => self.dial(other.addr),
@@ -90,5 +92,12 @@ impl Runtime {
             }
         }
         self.progress.notify_one();
+    }
+    fn member_gone(&self, node: NodeId, incarnation: u64) {
+        self.owner_left(incarnation);
+        self.engine.fanout.forget(&node);
+        self.engine.clock.forget(&node);
+        self.serving_peers.lock().remove(&node);
+        self.emit(Event::MemberLeft { node });
     }
 }

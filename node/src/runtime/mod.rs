@@ -1,10 +1,12 @@
 //! The running node: the tasks that move bytes and timers around the plain structs that decide.
 //!
 //! `handler` takes what the transport brings, `peers` dials and greets, `members` reads gossip and moves the view on,
-//! `clocks` measures the peers' clocks, `join` brings a starting node to serving, `sync` runs anti-entropy,
-//! `graves` removes what is dead, `recall` brings back what was evicted, `stop` ends it all.
+//! `clocks` measures the peers' clocks, `council` takes part in agreeing on the configuration, `join` brings a starting node to serving, `sync` runs anti-entropy,
+//! `graves` removes what is dead, `forget` whoever will not come back, `recall` brings back what was evicted, `stop` ends it all.
 
 mod clocks;
+mod council;
+mod forget;
 mod graves;
 mod handler;
 mod housekeeping;
@@ -114,6 +116,7 @@ impl Runtime {
     }
 
     fn emit(&self, event: Event) {
+        self.engine.event_log.note(self.engine.clock.wall_ms(), event.clone());
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

@@ -1,6 +1,7 @@
 //! Starting a node: identity, socket, gossip, tasks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -20,13 +21,15 @@ use super::{Outcome, Runtime, Seed, SyncState};
 use crate::clock::NodeClock;
 use crate::config::{Config, Credentials};
 use crate::conflicts::ConflictLog;
+use crate::council::{Council, CouncilSettings, Founding};
 use crate::counters::Counters;
 use crate::engine::{EngineState, Phase};
 use crate::env::Environment;
-use crate::error::NodeError;
-use crate::events::{EVENTS_LIMIT, Event};
+use crate::error::{ForgetError, NodeError};
+use crate::events::{EVENTS_LIMIT, Event, EventLog};
 use crate::membership::{GossipTransport, Joining, Reported, SendGossip, View, facts, gossip_config};
 use crate::namespace::Namespaces;
+use crate::placement::{Replicas, Share};
 use crate::replication::Fanout;
 use crate::status::StatusSource;
 use crate::store::Store;
@@ -92,6 +95,11 @@ impl Runtime {
         inbox.connect(&runtime);
         // Set once, here.
         let _ = runtime.engine.recaller.set(Box::new(Recall(Arc::downgrade(&runtime))));
+        let weak = Arc::downgrade(&runtime);
+        let _ = runtime
+            .engine
+            .forget
+            .set(Box::new(move |node| weak.upgrade().ok_or(ForgetError::Stopped)?.forget(node)));
         runtime.register_status();
         runtime.start_gossip(config.cluster.as_str(), gossip_out).await?;
         runtime.resolve_seeds().await;
@@ -100,6 +108,7 @@ impl Runtime {
         runtime.spawn(runtime.clone().dial_loop());
         runtime.spawn(runtime.clone().sync_loop(kicked));
         runtime.spawn(runtime.clone().clock_loop());
+        runtime.spawn(runtime.clone().council_loop());
         runtime.spawn(runtime.clone().expiry_loop());
         runtime.spawn(runtime.clone().collect_loop());
         runtime.spawn(runtime.clone().join_task());
@@ -162,13 +171,27 @@ fn engine(
         counters,
         phase: Phase::default(),
         status: StatusSource::new(config.cluster.to_string()),
+        event_log: EventLog::default(),
+        forget: OnceLock::new(),
         recaller: OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
+        council: Mutex::new(council(config, incarnation)),
         awaited: Mutex::default(),
     });
     let weak = Arc::downgrade(&engine);
     engine.store.spare(move |key| weak.upgrade().is_some_and(|engine| engine.fanout.is_queued(key)));
     engine
+}
+
+fn council(config: &Config, incarnation: u64) -> Council {
+    let founding = match config.bootstrap_expect {
+        Some(nodes) if nodes.get() > 1 => Founding::Together(nodes.get()),
+        _ if config.seeds.is_empty() => Founding::Alone,
+        _ => Founding::Others,
+    };
+    let me = Share { node: config.name.clone(), incarnation, weight: NonZeroU16::MIN, zone: String::new() };
+    let rebalance_after = config.tuning.rebalance_after;
+    Council::new(me, CouncilSettings { founding, replicas: Replicas::All, rebalance_after })
 }
 
 fn identity(config: &Config, incarnation: u64) -> Result<Identity, NodeError> {

@@ -10,6 +10,7 @@ use rumour_transport::{DialError, NodeId, Peer, PeerInfo, Refusal, Transport, co
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Runtime;
+use crate::council::Heard;
 use crate::error::NodeError;
 use crate::membership::Reported;
 use crate::message::{Greeting, kind};
@@ -117,6 +118,11 @@ impl Runtime {
 
     /// Exchanges clocks with a peer that this node dialed. While this node joins, it reads the peer's wall clock first.
     async fn greet(self: &Arc<Self>, dialed: SocketAddr, peer: &Peer) {
+        if !matches!(self.meet(peer).await, Ok(Heard::News | Heard::Nothing)) {
+            // What another cluster says of its data is none of this one's business.
+            self.joining.lock().unreachable(dialed);
+            return;
+        }
         if !self.engine.phase.is_serving() {
             self.measure_surely(peer).await;
         }
@@ -182,7 +188,7 @@ impl Runtime {
         self.progress.notify_one();
     }
 
-    /// A connection stands: the peer is there, so replicate to it, gossip with it and compare digests.
+    /// A connection stands: the peer is there, so gossip with it and, if it belongs here, replicate to it and compare digests.
     pub(super) fn peer_connected(self: &Arc<Self>, peer: &Peer) {
         let info = peer.info();
         tracing::info!(peer = %info.node, addr = %info.addr, "connected");
@@ -197,16 +203,30 @@ impl Runtime {
         self.spawn(async move {
             runtime.measure(&measured).await;
         });
-        let (engine, link) = (self.engine.clone(), peer.clone());
+        let (runtime, link) = (self.clone(), peer.clone());
         self.spawn(async move {
-            if let Err(error) = replication::send(&engine, &link).await {
-                tracing::debug!(peer = %link.info().node, error, "replication to a peer ended");
-                // The connection may be well while its channel is not: only a new one has a new channel.
-                sleep(CHANNEL_PAUSE).await;
-                link.close("the replication channel broke");
+            match runtime.meet(&link).await {
+                Ok(Heard::Foreign) => runtime.turn_away(&link),
+                Ok(Heard::News | Heard::Nothing) => runtime.replicate_to(&link).await,
+                Ok(Heard::Forgotten) => {}
+                Err(error) => {
+                    tracing::debug!(peer = %link.node(), error, "a peer did not say where it stands");
+                    sleep(CHANNEL_PAUSE).await;
+                    link.close("it did not say where it stands");
+                }
             }
         });
-        self.kick_sync(&info.node);
+    }
+
+    /// The peer belongs here: what is queued for it goes out, and digests are compared.
+    async fn replicate_to(&self, link: &Peer) {
+        self.kick_sync(link.node());
+        if let Err(error) = replication::send(&self.engine, link).await {
+            tracing::debug!(peer = %link.node(), error, "replication to a peer ended");
+            // The connection may be well while its channel is not: only a new one has a new channel.
+            sleep(CHANNEL_PAUSE).await;
+            link.close("the replication channel broke");
+        }
     }
 
     /// Whether no peer that was heard said that it serves.
@@ -221,6 +241,7 @@ impl Runtime {
         let serving = self.serving_peers.lock();
         let nobody_serves = !serving.values().any(|serves| *serves);
         let nodes = peers.iter().map(|peer| &peer.info().node);
+        let nodes = nodes.filter(|node| self.is_met(node));
         let nodes = nodes.filter(|node| nobody_serves || serving.get(*node) == Some(&true));
         nodes.choose(&mut *self.rng.lock()).cloned()
     }

@@ -114,6 +114,7 @@ impl Runtime {
 
     async fn ask(&self, keys: &BTreeSet<Bytes>, deadline: Instant) -> Recalled {
         let mut peers = self.transport().map(Transport::peers).unwrap_or_default();
+        peers.retain(|peer| self.is_met(peer.node()));
         peers.shuffle(&mut *self.rng.lock());
         let mut lacking = keys.clone();
         let mut silent: BTreeSet<NodeId> = self.view.lock().peers().map(|member| member.node).collect();

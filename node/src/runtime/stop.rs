@@ -53,6 +53,7 @@ impl Runtime {
     /// Stops in good order.
     pub(crate) async fn leave(self: &Arc<Self>) -> Result<(), NodeError> {
         self.engine.phase.close();
+        self.engine.council.lock().close();
         self.report(Reported::Leaving).await;
         let stranded = self.drain().await;
         self.say_goodbye().await;

@@ -86,6 +86,9 @@ impl Runtime {
     /// Runs one session with a peer when its turn comes; gives whether it ended well. Only one runs with a peer at a time.
     /// May be dropped midway.
     pub(super) async fn sync_with(&self, peer: &NodeId, care: Care) -> bool {
+        if !self.is_met(peer) {
+            return false;
+        }
         let Some(_syncing) = Syncing::begin(self, peer) else { return false };
         let Ok(_turn) = self.sync_turns.acquire().await else { return false };
         let Some(link) = self.transport().and_then(|transport| transport.peer(peer)) else { return false };

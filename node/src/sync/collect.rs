@@ -1,7 +1,6 @@
 //! Acting on what is agreed: removing what is dead, and turning away what comes too late.
 
 use rumour_crdt::Hlc;
-use rumour_transport::NodeId;
 use tokio::time::Instant;
 
 use super::watermarks::MESSAGE_AGE_LIMIT;
@@ -71,11 +70,5 @@ impl EngineState {
             self.counters.refused_stale.add(1);
         }
         stale
-    }
-
-    /// Stops waiting for a member that is out of sight and will not come back: tombstones may go without it. Gives how many of
-    /// its incarnations were waited for.
-    pub(crate) fn forget_owner(&self, node: &NodeId) -> usize {
-        self.watermarks.lock().forget(node, self.clock.send_time())
     }
 }

@@ -122,19 +122,17 @@ impl Watermarks {
         }
     }
 
-    /// A node has left in good order.
-    pub(crate) fn left(&mut self, node: &NodeId, clock: Hlc) {
-        if let Some((actor, _)) = self.present.get(node).copied() {
-            self.retire(actor, clock);
-        }
+    /// The incarnations of a name that own and are out of sight.
+    pub(crate) fn lost(&self, node: &NodeId) -> Vec<ActorId> {
+        let lost = |row: &&OwnerRow| row.node == *node && !self.is_within_sight(row.actor);
+        self.owners.values().filter(lost).map(|row| row.actor).collect()
     }
 
-    /// Takes every incarnation of a name for ended that is out of sight; gives how many there were.
-    pub(crate) fn forget(&mut self, node: &NodeId, clock: Hlc) -> usize {
-        let lost = |row: &&OwnerRow| row.node == *node && !self.is_within_sight(row.actor);
-        let lost: Vec<ActorId> = self.owners.values().filter(lost).map(|row| row.actor).collect();
-        lost.iter().for_each(|actor| self.retire(*actor, clock));
-        lost.len()
+    /// Takes an incarnation for ended if it is out of sight.
+    pub(crate) fn forget(&mut self, actor: ActorId, clock: Hlc) {
+        if !self.is_within_sight(actor) {
+            self.retire(actor, clock);
+        }
     }
 
     /// An incarnation has ended for good: what it held is lost or elsewhere.

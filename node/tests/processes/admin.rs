@@ -5,7 +5,7 @@ use std::net::{TcpStream, UdpSocket};
 
 use serde_json::Value;
 
-use crate::support::{Node, PATIENCE, Spec, TempDir, cluster, keygen, local, wait_for, write_keys};
+use crate::support::{Node, PATIENCE, Reply, Spec, TempDir, cluster, keygen, local, wait_for, write_keys};
 
 /// Status code and body of a GET.
 fn get(node: &Node, path: &str) -> Result<(u16, String), String> {
@@ -33,10 +33,16 @@ fn a_node_is_healthy_at_once_and_ready_once_it_serves() {
     let (code, body) = get(&node, "/readyz").expect("an answer");
     assert_eq!(code, 503, "{body}");
     assert!(body.contains("joining"), "{body}");
-    wait_for("the node is ready", PATIENCE, || match get(&node, "/readyz")? {
-        (200, _) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    let ready = |node: &Node, expected: u16| {
+        wait_for("the node is ready or not", PATIENCE, || match get(node, "/readyz")? {
+            (code, body) if code == expected && !body.contains("joining") => Ok(body),
+            other => Err(format!("{other:?}")),
+        })
+    };
+    let body = ready(&node, 503);
+    assert!(body.contains("knows of no cluster") && body.contains("--bootstrap-expect"), "{body}");
+    assert_eq!(node.client().say("SET k v"), Reply::ok(), "it serves all the same");
+    ready(&Spec::new(&dir, "b", &key).start(), 200);
     assert_eq!(get(&node, "/api/v2").expect("an answer").0, 404);
 }
 

@@ -1,40 +1,85 @@
 //! `rumour conflicts`: what lost, told with both values.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
 use crate::support::{PATIENCE, Reply, TempDir, cluster, local, one_line, rumour, run, wait_for, write_keys};
+
+/// A command that prints until it is ended.
+struct Watch {
+    command: Child,
+    told: Receiver<String>,
+}
+
+impl Watch {
+    fn start(dir: &TempDir, args: &[&str]) -> Self {
+        let mut command =
+            rumour(dir.path(), args).stdout(Stdio::piped()).spawn().expect("the command starts");
+        let lines = BufReader::new(command.stdout.take().expect("its output is piped")).lines();
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // The test may have seen enough.
+                let _ = tell.send(line);
+            }
+        });
+        Self { command, told }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.command.kill();
+        let _ = self.command.wait();
+    }
+}
+
+#[test]
+fn events_are_remembered_and_told_as_they_happen() {
+    let dir = TempDir::new();
+    let mut nodes = cluster(&dir, 2);
+    let admin = format!("http://127.0.0.1:{}", nodes[0].spec.admin());
+    let recent = |wanted: &str| {
+        wait_for("it is remembered", PATIENCE, || {
+            let output = run(dir.path(), &["events", "--json", "--admin", &admin]);
+            let events: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+            let named = |event: &&Value| event["event"] == wanted && event["at_ms"].as_u64() > Some(0);
+            events.as_array().into_iter().flatten().find(named).cloned().ok_or(events.to_string())
+        })
+    };
+    recent("serving");
+    assert_eq!(recent("member_joined")["node"], "b");
+    assert_eq!(recent("configured")["number"], 1);
+    let watch = Watch::start(&dir, &["events", "--follow", "--admin", &admin]);
+    // The command is connected once it prints something.
+    nodes[1].kill();
+    let line = wait_for("the death is told", PATIENCE, || {
+        let line = watch.told.try_recv().map_err(|error| error.to_string())?;
+        if line.contains("to=down") { Ok(line) } else { Err(line) }
+    });
+    assert!(line.contains("member changed") && line.contains("node=b"), "{line}");
+}
 
 #[test]
 fn a_concurrent_loss_is_shown_with_both_values_and_nodes_while_one_watches() {
     let dir = TempDir::new();
     let nodes = cluster(&dir, 2);
     let admin = format!("http://127.0.0.1:{}", nodes[0].spec.admin());
-    let mut watch = rumour(dir.path(), &["conflicts", "--follow", "--json", "--admin", &admin])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
-    let lines = BufReader::new(watch.stdout.take().expect("its output is piped")).lines();
-    let (tell, told) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            // The test may have seen enough.
-            let _ = tell.send(line);
-        }
-    });
+    let watch = Watch::start(&dir, &["conflicts", "--follow", "--json", "--admin", &admin]);
     let line = wait_for("a conflict", PATIENCE, || {
         std::thread::scope(|threads| {
             for node in &nodes {
                 threads.spawn(|| write_keys(local(node.spec.redis()), 0..2_000, &node.spec.name));
             }
         });
-        told.try_recv().map_err(|error| error.to_string())
+        // Of many, a slow reader misses some.
+        let mut told = std::iter::from_fn(|| watch.told.try_recv().ok());
+        told.find(|line| !line.contains("\"missed\"")).ok_or("none yet".to_owned())
     });
-    watch.kill().expect("it runs");
-    watch.wait().expect("it ends");
-    reader.join().expect("it reads to the end");
+    drop(watch);
     let report: Value = serde_json::from_str(&line).expect("one JSON object a line");
     assert_eq!(report["namespace"], "default");
     let mut names: Vec<_> =

@@ -8,6 +8,7 @@
 mod admin;
 mod authority;
 mod cluster;
+mod configuration;
 mod conflicts;
 mod demo;
 mod large;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Node, Spec, TempDir, cluster, local, write_keys, written};
+use crate::support::{Node, PATIENCE, Spec, TempDir, cluster, keygen, local, write_keys, written};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -41,10 +41,18 @@ fn a_second_node_of_a_name_is_refused_by_others_that_probe_the_living_one() {
 #[test]
 fn of_two_living_nodes_of_one_name_the_one_that_started_later_stops() {
     let dir = TempDir::new();
-    let mut elders = cluster(&dir, 2);
-    let key = dir.path().join("cluster.key");
-    let mut later = Spec::new(&dir, "a", &key).serve();
-    let friend = Spec::new(&dir, "y", &key).seed(later.spec.peer()).serve();
+    let key = keygen(&dir, "cluster.key");
+    // Two clusters that each thought itself the whole: the younger one gives way.
+    let pair = |second: &str| {
+        let first = Spec::new(&dir, "a", &key).with("--bootstrap-expect", "2");
+        let second = Spec::new(&dir, second, &key).with("--bootstrap-expect", "2").seed(first.peer());
+        let first = first.seed(second.peer()).start();
+        let nodes = [first, second.start()];
+        nodes.iter().for_each(|node| node.wait_member(PATIENCE));
+        nodes
+    };
+    let mut elders = pair("b");
+    let [mut later, friend] = pair("y");
     let bridge = Spec::new(&dir, "z", &key).seed(elders[1].spec.peer()).seed(friend.spec.peer()).serve();
     assert_eq!(later.wait_end(Duration::from_secs(40)).code(), Some(1));
     for node in [&elders[0], &elders[1], &friend, &bridge] {

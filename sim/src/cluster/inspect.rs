@@ -58,6 +58,7 @@ impl Cluster {
                 );
             }
         });
+        self.inspect_configurations();
         let snapshots = self.snapshots();
         self.check_stores(&snapshots);
         self.check_collected(&snapshots);

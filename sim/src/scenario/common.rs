@@ -165,6 +165,7 @@ pub(super) async fn heal(
         let ttl_max = Duration::from_millis(settings.ttl_ms_max);
         pass(cluster, ttl_max + clock_error_max + sync_interval * 2).await;
         cluster.converge(Duration::ZERO).await;
+        cluster.check_configuration().await;
         cluster.check_replication(REPLICATION_BOUND).await;
         cluster.check_outcome();
     }

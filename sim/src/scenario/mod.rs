@@ -6,6 +6,7 @@ mod collections;
 mod common;
 mod crash;
 mod deletes;
+mod divergent_views;
 mod eviction;
 mod expiry;
 mod join;
@@ -95,6 +96,10 @@ pub struct Figures {
     pub removed: Removals,
     /// Entries that nodes turned away because they had removed them before; counted by those that ran last.
     pub collected_again: u64,
+    /// The number of the latest configuration, where that matters.
+    pub configurations: u64,
+    /// How often survivors recovered the cluster by then.
+    pub recoveries: u64,
     /// How long the longest cut lasted, virtual seconds; measured where that matters.
     pub cut_s_max: f64,
     /// Virtual seconds from healing until everything was as it must be; none if it never was.
@@ -117,6 +122,7 @@ pub fn all() -> &'static [Scenario] {
         collections::SETS,
         collections::MAPS,
         collections::SORTED_SETS,
+        divergent_views::SCENARIO,
         amnesia::SCENARIO,
         expiry::SCENARIO,
         clock_jump::SCENARIO,

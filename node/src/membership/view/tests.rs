@@ -83,7 +83,7 @@ async fn who_says_goodbye_is_gone_and_stays_gone_whatever_gossip_remembers() {
     view.reported(&info("b", 2), Reported::Leaving, t0);
     assert_eq!(state(&view, "b"), Some(MemberState::Leaving));
     let events = view.disconnected(&info("b", 2), t0);
-    assert_eq!(events, [ViewEvent::Left { node: info("b", 2).node }]);
+    assert_eq!(events, [ViewEvent::Left { node: info("b", 2).node, incarnation: 2 }]);
     view.observe(&[seen("b", 2, true)], t0 + SECOND);
     assert_eq!(state(&view, "b"), None);
     view.connected(&info("b", 3), t0 + SECOND);

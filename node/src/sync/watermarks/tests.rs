@@ -124,8 +124,9 @@ fn a_member_that_is_down_holds_everything_back_until_it_is_forgotten() {
     assert!(nodes.agreed(0) < before);
     assert_eq!(nodes.all[0].waiting_for(), [name(2)]);
     let clock = nodes.clock();
-    assert_eq!(nodes.all[0].forget(&name(1), clock), 0, "n1 is within sight");
-    assert_eq!(nodes.all[0].forget(&name(2), clock), 1);
+    assert_eq!(nodes.all[0].lost(&name(1)), [], "n1 is within sight");
+    let [lost] = nodes.all[0].lost(&name(2))[..] else { panic!("one start of n2 is away") };
+    nodes.all[0].forget(lost, clock);
     nodes.sync_all(&[0, 1]);
     nodes.sync_all(&[0, 1]);
     assert!(nodes.agreed(0) > before);

@@ -160,6 +160,15 @@ impl Node {
         });
     }
 
+    /// Waits until a majority has taken this start of it in.
+    #[track_caller]
+    pub(crate) fn wait_member(&self, within: Duration) {
+        wait_for("the node is a member", within, || match &self.try_status()?["configuration"] {
+            known if known["is_member"] == true => Ok(()),
+            other => Err(other.to_string()),
+        });
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::connect(local(self.spec.redis()))
     }
@@ -206,6 +215,15 @@ impl Node {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
+        if name == "STOP" {
+            // All of its threads have stopped.
+            wait_for("it stands still", PATIENCE, || {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+                let stat = stat.map_err(|error| error.to_string())?;
+                let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+                if state == Some('T') { Ok(()) } else { Err(stat) }
+            });
+        }
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
