@@ -89,7 +89,8 @@ impl Acceptor {
         if let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.epoch() > base.epoch()) {
             return Reply::Agreed(agreed.clone());
         }
-        let is_newcomer = matches!(ask, Ask::Promise(_)) && next.names(self.incarnation);
+        let may_be_new = matches!(ask, Ask::Promise(_)) || next.recovers(base);
+        let is_newcomer = may_be_new && next.names(self.incarnation);
         if !base.names(self.incarnation) && !is_newcomer {
             return Reply::NoSay;
         }

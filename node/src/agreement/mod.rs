@@ -8,8 +8,9 @@
 //!
 //! When so many members have died that no majority is left, nothing could be agreed on ever again. Then the survivors may recover: all
 //! of them, in the same two steps, go on alone under the next generation. What a majority that died as a whole had agreed on
-//! without telling any of them belongs to the generation before, and gives way. That is sound only if the others are dead for certain:
-//! silence proves nothing.
+//! without telling any of them belongs to the generation before, and gives way. Where no member survives, those that bear their names now
+//! do the same, if some member lived long enough to tell them. That is sound only if the others are dead for certain: silence
+//! proves nothing.
 //!
 //! Members have nothing but memory. One that starts anew has lost its promises, so it is another incarnation, and votes only
 //! once a configuration names that one: every request says which incarnation it is for.

@@ -144,10 +144,25 @@ impl World {
         let Some(node) = self.running.get(&by) else { return };
         let Some(base) = node.acceptor.agreed().cloned() else { return };
         let alive = self.running.keys().copied().collect();
-        if base.is_majority(&alive) || !base.names(by) {
+        if base.is_majority(&alive) {
             return;
         }
-        let wish = base.survived_by(&alive).expect("it is one");
+        let survives = |member: &&Share| alive.contains(&member.incarnation);
+        let wish = if base.members().iter().any(|member| survives(&member)) {
+            if !base.names(by) {
+                return;
+            }
+            base.survived_by(&alive)
+        } else {
+            let successors = self.nodes.iter().map(|running| share(*running, 1));
+            let successors: Vec<Share> =
+                successors.filter(|running| base.incarnation_of(&running.node).is_some()).collect();
+            if !successors.iter().any(|running| running.incarnation == by) {
+                return;
+            }
+            base.succeeded_by(successors)
+        };
+        let wish = wish.expect("it is one");
         let Some(node) = self.running.get_mut(&by) else { return };
         node.proposal = Proposal::new(&mut node.acceptor, wish);
         self.ask(by);
@@ -239,7 +254,12 @@ proptest! {
         let latest = world.agreed.values().next_back().expect("the first").clone();
         let alive: Vec<u64> = latest.members().iter().map(|member| member.incarnation)
             .filter(|incarnation| world.running.contains_key(incarnation)).collect();
-        if !alive.is_empty() {
+        let successors = world.nodes.iter().copied().filter(|running| {
+            latest.members().iter().any(|member| member.incarnation % 10 == running % 10)
+        });
+        // Or one of those that bear their names.
+        let alive = if alive.is_empty() { successors.collect() } else { alive };
+        {
             world.learn(alive[0], &latest);
             let newcomer = world.nodes.iter().find(|node| !latest.names(**node)).copied();
             for turn in 0..30 {

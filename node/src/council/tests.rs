@@ -549,6 +549,21 @@ async fn one_left_and_one_restarted_are_no_obstacle() {
     world.settle(SOON);
 }
 
+/// Each learns of the configuration from one that is still there, and none of those that it names is left in the end.
+#[tokio::test(start_paused = true)]
+async fn who_bears_the_names_of_dead_members_goes_on_for_them() {
+    let mut world = World::seeded(3);
+    world.settle(SOON);
+    world.nodes[0].founding = Founding::Others;
+    (0..2).for_each(|node| world.stop(node));
+    world.start(0);
+    world.pass(Duration::from_secs(2));
+    world.stop(2);
+    (1..3).for_each(|node| world.start(node));
+    world.settle(SOON);
+    assert_eq!(world.epoch(0).map(|epoch| epoch.generation), Some(1));
+}
+
 /// The first by name comes late: the second has votes already, and gives way.
 #[tokio::test(start_paused = true)]
 async fn votes_for_a_candidate_that_gave_way_are_free_again() {

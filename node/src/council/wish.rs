@@ -28,12 +28,15 @@ impl Council {
     /// How many of the members that are there come before this one.
     fn turn(&self) -> u32 {
         let members = self.configuration().map(Configuration::members).unwrap_or_default();
-        let before = members.iter().take_while(|member| member.incarnation != self.me.incarnation);
-        before.map(|member| u32::from(self.is_present(member.incarnation))).sum()
+        let before = members.iter().take_while(|member| member.node != self.me.node);
+        before.map(|member| u32::from(self.is_met(&member.node))).sum()
     }
 
     fn wish(&self, now: Instant) -> Option<Configuration> {
-        let base = self.configuration().filter(|base| base.names(self.me.incarnation))?;
+        let base = self.configuration()?;
+        if !base.names(self.me.incarnation) {
+            return self.succession(base);
+        }
         let present = self.present();
         if !base.is_majority(&present) {
             return self.recovery(base, &present);
@@ -77,6 +80,24 @@ impl Council {
         base.members().iter().all(is_certain).then(|| base.survived_by(present).ok()).flatten()
     }
 
+    /// Where all members are dead for certain, those of their names go on that are here; nobody else of them may know more.
+    fn succession(&self, base: &Configuration) -> Option<Configuration> {
+        base.incarnation_of(&self.me.node)?;
+        let mut successors = vec![self.me.clone()];
+        for member in base.members().iter().filter(|member| member.node != self.me.node) {
+            if !self.ended.contains(member.incarnation) {
+                return None;
+            }
+            match self.peers.get(&member.node) {
+                Some(peer) if self.ended.contains(peer.share.incarnation) => {}
+                Some(peer) if peer.connected => successors.push(peer.share.clone()),
+                Some(_) => return None,
+                None => {}
+            }
+        }
+        base.succeeded_by(successors).ok()
+    }
+
     /// A node of this name that is here and no member.
     fn newcomer(&self, node: &NodeId) -> Option<Share> {
         let peer = self.peers.get(node).filter(|peer| peer.connected)?;
@@ -88,9 +109,5 @@ impl Council {
     pub(super) fn present(&self) -> BTreeSet<u64> {
         let connected = self.peers.values().filter(|peer| peer.connected);
         connected.map(|peer: &Peer| peer.share.incarnation).chain([self.me.incarnation]).collect()
-    }
-
-    fn is_present(&self, incarnation: u64) -> bool {
-        self.peers.values().any(|peer| peer.connected && peer.share.incarnation == incarnation)
     }
 }

@@ -192,7 +192,17 @@ impl Configuration {
         Self::new(self.lineage, epoch, self.replicas, survivors)
     }
 
-    /// The branch that these survivors begin: a hash of who they are and of what they come from.
+    /// The one that those agree on who bear its members' names now, once all its members are dead.
+    ///
+    /// # Errors
+    /// See [`InvalidConfiguration`].
+    pub fn succeeded_by(&self, mut successors: Vec<Share>) -> Result<Self, InvalidConfiguration> {
+        successors.sort_unstable();
+        let epoch = self.epoch.recovered(self.branch_of(&successors));
+        Self::new(self.lineage, epoch, self.replicas, successors)
+    }
+
+    /// The branch that these survivors or successors begin: a hash of who they are and of what they come from.
     fn branch_of(&self, survivors: &[Share]) -> u64 {
         let epoch = [self.epoch.generation, self.epoch.branch, self.epoch.number];
         let members = self.members.iter().chain(survivors).map(|member| member.incarnation);
@@ -253,7 +263,7 @@ impl Configuration {
     }
 
     /// Whether the other one may follow it: the next number, and one member at most added, removed or changed; or the next
-    /// [generation](RingEpoch::generation), and members only removed.
+    /// [generation](RingEpoch::generation), and members only removed, or all of them replaced by others of their names.
     #[must_use]
     pub fn precedes(&self, next: &Self) -> bool {
         let changed = |from: &Self, to: &Self| -> BTreeSet<NodeId> {
@@ -263,13 +273,17 @@ impl Configuration {
         let (gone, come) = (changed(self, next), changed(next, self));
         let fits = match next.epoch {
             epoch if epoch == self.epoch.next() => gone.union(&come).count() <= 1,
-            epoch if epoch == self.epoch.recovered(self.branch_of(&next.members)) => come.is_empty(),
+            epoch if epoch == self.epoch.recovered(self.branch_of(&next.members)) => {
+                let succeeds = |member: &Share| self.incarnation_of(&member.node).is_some();
+                let is_dead = |member: &Share| !next.names(member.incarnation);
+                come.is_empty() || next.members.iter().all(succeeds) && self.members.iter().all(is_dead)
+            }
             _ => false,
         };
         fits && self.lineage == next.lineage
     }
 
-    /// Whether it followed another one by [recovery](Self::survived_by).
+    /// Whether it followed another one by recovery: by [survivors](Self::survived_by) or [successors](Self::succeeded_by).
     #[must_use]
     pub fn recovers(&self, base: &Self) -> bool {
         self.epoch.generation > base.epoch.generation

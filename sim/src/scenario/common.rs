@@ -77,6 +77,11 @@ pub(super) async fn pass(cluster: &Cluster, time: Duration) {
 
 /// Kills a node now and then, with its memory, and starts it again under the same name, at once or after a while.
 pub(super) async fn crash_now_and_then(cluster: &Cluster, rng: &mut SmallRng) {
+    crash_and_restart(cluster, rng, true).await;
+}
+
+/// The same. `reaches_others`: a node that starts again finds those that serve, and fills itself before it serves.
+pub(super) async fn crash_and_restart(cluster: &Cluster, rng: &mut SmallRng, reaches_others: bool) {
     let crashes = rng.random_range(1..=4);
     cluster.world().parameter("crashes", crashes);
     let mut restarts = Vec::new();
@@ -91,7 +96,8 @@ pub(super) async fn crash_now_and_then(cluster: &Cluster, rng: &mut SmallRng) {
         cluster.crash(victim);
         // Some come back while the others still think that they never went.
         let away_ms = if rng.random() { rng.random_range(0..1_000) } else { rng.random_range(1_000..25_000) };
-        restarts.push(tokio::spawn(restart(cluster.clone(), victim, Duration::from_millis(away_ms))));
+        let away = Duration::from_millis(away_ms);
+        restarts.push(tokio::spawn(restart(cluster.clone(), victim, away, reaches_others)));
     }
     for restart in restarts {
         // A panic in a task ends the whole run.
@@ -100,14 +106,14 @@ pub(super) async fn crash_now_and_then(cluster: &Cluster, rng: &mut SmallRng) {
     pass(cluster, Duration::from_millis(rng.random_range(0..5_000))).await;
 }
 
-async fn restart(cluster: Cluster, node: usize, away: Duration) {
+async fn restart(cluster: Cluster, node: usize, away: Duration, reaches_others: bool) {
     sleep(away).await;
     let held = cluster.held_by_all();
     if let Err(error) = cluster.start(node).await {
         cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
         return;
     }
-    if cluster.wait_until_serving(node).await {
+    if cluster.wait_until_serving(node).await && reaches_others {
         cluster.check_filled(node, &held);
     }
 }

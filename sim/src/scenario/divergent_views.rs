@@ -10,7 +10,7 @@ use rumour::Tuning;
 use tokio::time::sleep;
 
 use super::common::{
-    crash_now_and_then, cut_for_a_while, draw_cluster_tuned, draw_links, draw_workload, end, heal, pass,
+    crash_and_restart, cut_for_a_while, draw_cluster_tuned, draw_links, draw_workload, end, heal, pass,
 };
 use super::{Evidence, Figures, Scenario, Script};
 use crate::cluster::{Cluster, node_name};
@@ -42,7 +42,7 @@ async fn script(world: World, nodes: usize) -> Figures {
     let (workload, settings) = draw_workload(&cluster);
     let cuts = tokio::spawn(cut_again_and_again(cluster.clone(), world.rng("cuts")));
     let leavers = tokio::spawn(leave_and_return(cluster.clone(), world.rng("leavers")));
-    crash_now_and_then(&cluster, &mut world.rng("crashes")).await;
+    crash_and_restart(&cluster, &mut world.rng("crashes"), false).await;
     for task in [cuts, leavers] {
         // A panic in a task ends the whole run.
         let _ = task.await;
