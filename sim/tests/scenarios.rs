@@ -104,6 +104,11 @@ fn eviction() {
 }
 
 #[test]
+fn divergent_views() {
+    assert_passes("divergent-views");
+}
+
+#[test]
 fn every_scenario_with_nodes_is_guarded() {
     let guarded = [
         "partition",
@@ -122,6 +127,7 @@ fn every_scenario_with_nodes_is_guarded() {
         "eviction",
         "expiry",
         "clock-jump",
+        "divergent-views",
     ];
     let unguarded: Vec<_> = rumour_sim::scenario::all()
         .iter()
