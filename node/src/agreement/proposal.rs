@@ -132,8 +132,8 @@ impl Proposal {
                 // What it may stand for is not known.
                 return Progress::Waits;
             }
-            // What a majority may have agreed on gives way to what the survivors agree on.
-            let counts = matches!(self.quorum, Quorum::Majority) || next.recovers(&self.base);
+            // What a majority may have agreed on gives way to what a recovery agrees on; and another recovery has another epoch.
+            let counts = matches!(self.quorum, Quorum::Majority);
             if counts && self.latest.is_none_or(|latest| ballot > latest) {
                 // It may be agreed on already: nothing else may be proposed.
                 (self.latest, self.next) = (Some(ballot), next);
