@@ -82,7 +82,7 @@ pub enum Event {
 /// An event and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RememberedEvent {
-    /// By the wall clock of the node, in milliseconds since the Unix epoch.
+    /// By the node's time ([`Engine::now_ms`](crate::Engine::now_ms)), in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// What happened.
     #[serde(flatten)]

@@ -1,6 +1,7 @@
 //! The admin door: health, metrics and status over HTTP, for operators and their tools.
 //!
-//! It reads no data and writes none; all it changes is which members are forgotten. Keep it on loopback or on a network of your own: it is not encrypted.
+//! It changes no data, only which members are forgotten, and shows none but what conflicting writes held. Keep it on loopback or on
+//! a network of your own: it is not encrypted.
 
 mod events;
 mod metrics;

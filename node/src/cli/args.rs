@@ -24,9 +24,9 @@ pub(crate) enum Command {
     /// Run a cluster of several nodes in this process, on loopback, with a key of its own
     Demo(DemoArgs),
     /// Ask a running node how it and its cluster are
-    Status(StatusArgs),
+    Status(AskArgs),
     /// Ask a running node which configurations its cluster went through: who belonged to it when
-    ConfigHistory(StatusArgs),
+    ConfigHistory(AskArgs),
     /// Have the cluster forget a member that is down and will not come back
     Forget(ForgetArgs),
     /// Ask a running node what has happened in its cluster lately
@@ -112,50 +112,39 @@ pub(crate) struct DemoArgs {
     pub(crate) base_port: u16,
 }
 
+/// Whom to ask, and how to print the answer.
 #[derive(Debug, Args)]
-pub(crate) struct EventsArgs {
+pub(crate) struct AskArgs {
     /// The node's admin door
     #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
     pub(crate) admin: String,
+    /// Print JSON; what is followed comes as one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
     /// Print what happens from now on, conflicts included, until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Print JSON; with --follow one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArgs {
-    /// The member's name
+    /// The member's name; any other member may be asked
     pub(crate) node: String,
-    /// The admin door of any other member
-    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
-    pub(crate) admin: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ConflictsArgs {
-    /// The node's admin door
-    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
-    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
     /// Print each conflict as it happens, with both values, until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Print JSON; with --follow one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    /// The node's admin door
-    #[arg(long, env = "RUMOUR_ADMIN_URL", default_value = "http://127.0.0.1:7480", value_name = "URL")]
-    pub(crate) admin: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }

@@ -5,10 +5,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Failure;
-use super::args::{ForgetArgs, StatusArgs};
+use super::args::{AskArgs, ForgetArgs};
 use super::status::{agent, failed_call, fetch_from, print_json};
 
-pub(super) fn history(args: &StatusArgs) -> Result<(), Failure> {
+pub(super) fn history(args: &AskArgs) -> Result<(), Failure> {
     let changes: Vec<ConfigurationChange> = fetch_from(&args.admin, "config-history")?;
     if args.json {
         return print_json(&changes);
@@ -51,13 +51,13 @@ fn describe(change: &ConfigurationChange) -> String {
 pub(super) fn forget(args: &ForgetArgs) -> Result<(), Failure> {
     let node: NodeId =
         args.node.parse().map_err(|error| Failure::usage(format!("{:?}: {error}", args.node)))?;
-    let url = format!("{}/api/v1/members/{node}", args.admin.trim_end_matches('/'));
+    let url = format!("{}/api/v1/members/{node}", args.ask.admin.trim_end_matches('/'));
     // The door says in its body why it does not.
     let request = agent().delete(&url).config().http_status_as_error(false).build();
-    let mut response = request.call().map_err(|error| failed_call(&args.admin, &url, &error))?;
+    let mut response = request.call().map_err(|error| failed_call(&args.ask.admin, &url, &error))?;
     let text = response.body_mut().read_to_string().map_err(Failure::failed)?;
     if response.status().is_success() {
-        println!("{}", if args.json { text } else { format!("{node} is forgotten") });
+        println!("{}", if args.ask.json { text } else { format!("{node} is forgotten") });
         Ok(())
     } else {
         Err(Failure::failed(text.trim_end()))

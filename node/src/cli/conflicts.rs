@@ -12,8 +12,8 @@ pub(super) fn conflicts(args: &ConflictsArgs) -> Result<(), Failure> {
 }
 
 fn count(args: &ConflictsArgs) -> Result<(), Failure> {
-    let status = fetch(&args.admin)?;
-    if args.json {
+    let status = fetch(&args.ask.admin)?;
+    if args.ask.json {
         println!("{}", serde_json::to_string(&status.conflicts_by_namespace).map_err(Failure::failed)?);
         return Ok(());
     }
@@ -25,7 +25,7 @@ fn count(args: &ConflictsArgs) -> Result<(), Failure> {
 }
 
 fn follow(args: &ConflictsArgs) -> Result<(), Failure> {
-    follow_events(&args.admin, "conflicts", args.json, describe)
+    follow_events(&args.ask.admin, "conflicts", args.ask.json, describe)
 }
 
 /// One conflict in words.

@@ -12,10 +12,10 @@ use super::status::{failed_call, fetch_from, print_json};
 
 pub(super) fn events(args: &EventsArgs) -> Result<(), Failure> {
     if args.follow {
-        return follow_events(&args.admin, "events", args.json, describe);
+        return follow_events(&args.ask.admin, "events", args.ask.json, describe);
     }
-    let events: Vec<Value> = fetch_from(&args.admin, "events/recent")?;
-    if args.json {
+    let events: Vec<Value> = fetch_from(&args.ask.admin, "events/recent")?;
+    if args.ask.json {
         return print_json(&events);
     }
     for event in &events {

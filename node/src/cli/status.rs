@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Failure;
-use super::args::StatusArgs;
+use super::args::AskArgs;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
+pub(super) fn status(args: &AskArgs) -> Result<(), Failure> {
     let status = fetch(&args.admin)?;
     if args.json {
         print_json(&status)?;

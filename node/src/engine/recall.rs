@@ -306,14 +306,15 @@ mod tests {
         assert!(here.is_missing(b"k"), "another peer may have the new one");
     }
 
+    fn put(engine: &Engine, name: &[u8]) {
+        let put = engine.write(b"set", |key| key.members().map(|mut set| set.put(name, (), None)));
+        put.expect("it serves").expect("a set");
+    }
+
     #[tokio::test]
     async fn a_part_is_no_whole() {
         let (small, peer) = pair(true);
         let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
-        let put = |engine: &Engine, member: &'static [u8]| {
-            let put = engine.write(b"set", |key| key.members().map(|mut set| set.put(member, (), None)));
-            put.expect("it serves").expect("a set");
-        };
         put(&here, b"a");
         send(&small, &peer, b"set");
         evict(&here, b"set");
@@ -334,8 +335,7 @@ mod tests {
         let (small, peer) = pair(true);
         let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
         for name in [b"a", b"b"] {
-            let put = here.write(b"set", |key| key.members().map(|mut set| set.put(name, (), None)));
-            put.expect("it serves").expect("a set");
+            put(&here, name);
         }
         send(&small, &peer, b"set");
         evict(&here, b"set");
@@ -354,10 +354,6 @@ mod tests {
     async fn a_part_that_was_collected_as_dead_may_still_have_a_rest() {
         let (small, peer) = pair(true);
         let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
-        let put = |engine: &Engine, name: &'static [u8]| {
-            let put = engine.write(b"set", |key| key.members().map(|mut set| set.put(name, (), None)));
-            put.expect("it serves").expect("a set");
-        };
         put(&here, b"a");
         send(&small, &peer, b"set");
         evict(&here, b"set");

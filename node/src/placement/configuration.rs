@@ -187,9 +187,7 @@ impl Configuration {
     /// See [`InvalidConfiguration`].
     pub fn survived_by(&self, incarnations: &BTreeSet<u64>) -> Result<Self, InvalidConfiguration> {
         let survivors = self.members.iter().filter(|member| incarnations.contains(&member.incarnation));
-        let survivors: Vec<Share> = survivors.cloned().collect();
-        let epoch = self.epoch.recovered(self.branch_of(&survivors));
-        Self::new(self.lineage, epoch, self.replicas, survivors)
+        self.succeeded_by(survivors.cloned().collect())
     }
 
     /// The one that those agree on who bear its members' names now, once all its members are dead.

@@ -116,7 +116,7 @@ impl Runtime {
     }
 
     fn emit(&self, event: Event) {
-        self.engine.event_log.note(self.engine.clock.wall_ms(), event.clone());
+        self.engine.event_log.note(self.engine.clock.now_ms(), event.clone());
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

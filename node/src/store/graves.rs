@@ -109,6 +109,9 @@ impl Store {
     /// How many tombstones and expired entries there may be: what they take is bounded to a share of the memory, where that is limited.
     pub(crate) fn tombstones_allowed(&self) -> usize {
         let share = self.memory.bytes_limit() / TOMBSTONES_SHARE;
+        if share == usize::MAX / TOMBSTONES_SHARE {
+            return usize::MAX;
+        }
         let (mut dead, mut bytes) = (0, 0);
         for index in 0..SHARDS {
             let shard = self.lock(index);
@@ -116,7 +119,7 @@ impl Store {
             bytes += shard.counts().dead_bytes;
         }
         // The oldest go, whatever they take: as many as make up the share on average.
-        if bytes <= share { usize::MAX } else { dead * share / bytes }
+        if bytes <= share { usize::MAX } else { (dead as u128 * share as u128 / bytes as u128) as usize }
     }
 
     /// Removes some `excess` of the oldest dead records, whoever knows of them: of each shard its share. Gives how many went,

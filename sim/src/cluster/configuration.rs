@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rumour::MemberState;
 use rumour::placement::RingEpoch;
 
 use super::Cluster;
@@ -36,24 +35,15 @@ impl Cluster {
         let tuning = self.tuning();
         let bound = tuning.rebalance_after + tuning.suspicion * 2 + AGREEMENT_BOUND;
         let is_agreed = || {
-            let (mut running_now, mut known) = (Vec::new(), Vec::new());
+            let (mut all_named, mut known) = (true, Vec::new());
             self.with_running(|_, running| {
-                let members = running.node.members();
-                let me = running.node.status().node;
-                let own =
-                    members.iter().find(|member| member.node == me && member.state != MemberState::Down);
-                running_now.extend(own.map(|own| own.incarnation));
+                let status = running.node.status().configuration;
+                all_named &= status.is_some_and(|configuration| configuration.is_member);
                 known.push(running.node.configuration());
             });
             let same = known.windows(2).all(|pair| pair[0] == pair[1]);
-            let named = known.first().cloned().flatten().map(|known| {
-                let members = known.members().iter().map(|member| member.incarnation);
-                let mut members: Vec<u64> = members.collect();
-                members.sort_unstable();
-                members
-            });
-            running_now.sort_unstable();
-            same && named == Some(running_now)
+            let members = known.first().and_then(Option::as_ref).map(|known| known.members().len());
+            all_named && same && members == Some(known.len())
         };
         if self.wait_until(bound, is_agreed).await.is_none() {
             let mut detail = format!("not within {} s:", bound.as_secs());
