@@ -33,8 +33,6 @@ pub enum Removal {
     Forced,
     /// A peer that had forced its tombstone out said that it is dead.
     Gone,
-    /// It was dead, and a peer has evicted what had been written over it.
-    Superseded,
 }
 
 /// Sees every change of a node's state as it happens, under the lock of the key's shard.

@@ -139,14 +139,8 @@ pub(crate) enum SyncRequest {
     Slots { salt: u64, groups: Vec<u8>, fingerprints: Vec<u64> },
     /// The versions of these slots' keys, from a position on.
     Versions { slots: Vec<u16>, from: Position },
-    /// Entries for you, those that I want, and those of yours that are dead. I looked after you had evicted so many keys.
-    Exchange {
-        clock: Hlc,
-        evictions: u64,
-        entries: Vec<(Bytes, Entry)>,
-        want: Vec<Position>,
-        gone: Vec<GoneItem>,
-    },
+    /// Entries for you, those that I want, and those of yours that are dead.
+    Exchange { clock: Hlc, entries: Vec<(Bytes, Entry)>, want: Vec<Position>, gone: Vec<GoneItem> },
     /// The session is over. You have seen all that I held when my clock read `until`, and by `owners` of others.
     Done { until: Hlc, owners: OwnerTable, gone: Vec<GoneItem> },
 }
@@ -166,14 +160,13 @@ pub(crate) enum SyncReply {
     Root { clock: Hlc, flushed: Stamp, owners: OwnerTable, groups: Option<Vec<u64>> },
     /// The slots whose fingerprints differ.
     Slots { differing: Vec<u16> },
-    /// The versions, in order, and where to go on when they did not all fit; how many keys I have evicted.
-    Versions { items: Vec<VersionItem>, next: Option<Position>, evictions: u64 },
+    /// The versions, in order, and where to go on when they did not all fit.
+    Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
     /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
-    /// large for a message and comes by replication, `evicted` what of it I do not have any more. I have evicted `evictions` keys.
+    /// large for a message and comes by replication, `evicted` what of it I do not have any more.
     Exchange {
         clock: Hlc,
-        evictions: u64,
         entries: Vec<(Bytes, Entry)>,
         answered: u32,
         refused: Option<Hlc>,

@@ -149,6 +149,7 @@ impl Proposal {
         self.votes.clear();
         Progress::Asks
     }
+
     fn is_quorum(&self) -> bool {
         match &self.quorum {
             Quorum::Majority => self.base.is_majority(&self.votes),

@@ -402,6 +402,24 @@ fn of_several_that_were_accepted_the_latest_is_proposed() {
 }
 
 #[test]
+fn a_recovery_passes_over_what_others_accepted() {
+    let base = first(3);
+    let wish = base.survived_by(&[1, 2].into()).expect("two survive");
+    let ballot = Ballot { round: 1, proposer: 3 };
+    // Of the dead member, and of survivors that took another one for alive.
+    let others = [changed(2, first(2).members().to_vec()), base.survived_by(&[2].into()).expect("one survives")];
+    for accepted in others {
+        let mut proposal = Proposal::new(&mut member_of(&base, 1), wish.clone()).expect("it follows");
+        for (from, progress) in [(1, Progress::Waits), (2, Progress::Asks)] {
+            let asked = asked(&proposal, from);
+            let promised = Reply::Promised(Some((ballot, accepted.clone())));
+            assert_eq!(proposal.hear(&asked, promised), progress);
+        }
+        assert_eq!(asked(&proposal, 2).ask, Ask::Accept(wish.clone()));
+    }
+}
+
+#[test]
 fn two_clusters_do_not_mix() {
     let (ours, theirs) = (first(3), of_lineage(8, 5, first(3).members().to_vec()));
     let mut member = member_of(&ours, 1);

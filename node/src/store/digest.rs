@@ -1,7 +1,7 @@
 //! What anti-entropy reads from the store: sums of slot cells, listings of versions, entries by hash.
 
 use bytes::Bytes;
-use rumour_crdt::{Cell, Entry, Hlc, Stamp};
+use rumour_crdt::{Cell, Entry, Stamp};
 use serde::{Deserialize, Serialize};
 
 use super::actors::Actors;
@@ -47,8 +47,6 @@ pub(crate) struct EvictedItem {
     pub(crate) item: VersionItem,
     /// When its value expires, in milliseconds since the Unix epoch; [`u64::MAX`] if it stays.
     pub(crate) ends_at_ms: u64,
-    /// When the key had last been replaced as a whole; [`Hlc::MAX`] if its entry was never held by who says this.
-    pub(crate) epoch: Hlc,
 }
 
 impl Store {
@@ -105,7 +103,7 @@ impl Store {
         self.look_at(at, |slot, records, actors| {
             if let Some(stub) = slot.stub(at.hash).filter(|_| records.is_empty()) {
                 let item = VersionItem { at, version: stub.version };
-                return Found::Evicted(EvictedItem { item, ends_at_ms: stub.ends_at_ms, epoch: stub.epoch });
+                return Found::Evicted(EvictedItem { item, ends_at_ms: stub.ends_at_ms });
             }
             if records.iter().map(|record| record.heap_bytes()).sum::<usize>() > bytes_limit {
                 let key = |record: &&Record| Bytes::copy_from_slice(record.key());

@@ -11,9 +11,7 @@ use parking_lot::Mutex;
 use rumour_crdt::Entry;
 
 use super::absent::Absent;
-use super::actors::Actors;
 use super::memory::{EvictionPolicy, MemoryLimit};
-use super::record::Record;
 use super::shard::Candidate;
 use super::slots::{Counts, Slot};
 use super::unclaimed::Unclaimed;
@@ -300,34 +298,20 @@ impl Store {
             !self.memory.is_wanted(candidate.hash)
                 && (unacknowledged || !self.may_be_unacknowledged(index, key))
         };
-        let went = slot.evict(candidate.hash, may_go, |key, record, actors| {
-            self.tell_evicted(key, record, actors, unacknowledged);
+        slot.evict(candidate.hash, may_go, |key, record, actors| {
+            record.read(actors, |entry| {
+                if let Some(contents) = entry.contents() {
+                    self.memory.contributed_until.fetch_max(contents.last_of(self.actor), Relaxed);
+                }
+                if let Some(observer) = &self.observer {
+                    observer.evicted(&self.node, key, entry, unacknowledged);
+                }
+            });
+            self.memory.evicted.fetch_add(1, Relaxed);
             self.memory.absent.remove(candidate.hash);
         });
-        drop(slot);
-        if went {
-            // Counted before it is noted here, so that who reads the count from now on knows of this one.
-            shard.evicted = 1 + self.memory.evicted.fetch_add(1, SeqCst);
-        }
         // Where another thread was faster there is room as well.
         true
-    }
-
-    /// How many keys were evicted so far: what a peer sends after it was told this was sent after those went.
-    pub(crate) fn evictions(&self) -> u64 {
-        self.memory.evicted.load(SeqCst)
-    }
-
-    /// What a live record held goes from memory.
-    pub(super) fn tell_evicted(&self, key: &[u8], record: &Record, actors: &Actors, unacknowledged: bool) {
-        record.read(actors, |entry| {
-            if let Some(contents) = entry.contents() {
-                self.memory.contributed_until.fetch_max(contents.last_of(self.actor), Relaxed);
-            }
-            if let Some(observer) = &self.observer {
-                observer.evicted(&self.node, key, entry, unacknowledged);
-            }
-        });
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use rumour_crdt::{Entry, Hlc};
 
-use super::stubs::Stub;
 use super::{EvictedItem, SLOTS_PER_SHARD, Store, VersionItem};
 
 impl Store {
@@ -69,14 +68,13 @@ impl Store {
     }
 
     /// A peer lists this and cannot give it, because it was evicted there. Once every peer was asked in vain its version is taken over,
-    /// so that all agree that none has it. What is held of the key stays, unless it was all written before what was evicted had
-    /// replaced it: that goes at once. Returns whether something is known of the key now.
+    /// so that all agree that none has it. Does nothing where something is held of the key. Returns whether something is known of it
+    /// now.
     ///
     /// `now` is this node's clock when it began to ask the peer; at `asked_all` by that clock, or later, it asked every peer for all
     /// that it held.
     pub(crate) fn evicted_elsewhere(&self, evicted: &EvictedItem, now: Hlc, asked_all: Hlc) -> bool {
         let VersionItem { at, version } = evicted.item;
-        let EvictedItem { ends_at_ms, epoch, .. } = *evicted;
         let slot = usize::from(at.slot);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
@@ -85,12 +83,7 @@ impl Store {
         if !is_known && !self.memory.unclaimed.lock().hear(at.hash, now, asked_all) {
             return false;
         }
-        let stub = Stub { hash: at.hash, version, epoch, ends_at_ms };
-        slot.give_way(stub, |key, record, actors| match record.is_live() {
-            true => self.tell_evicted(key, record, actors, false),
-            false => self.tell_superseded(key, record, actors),
-        });
-        slot.adopt(at.hash, version, ends_at_ms);
+        slot.adopt(at.hash, version, evicted.ends_at_ms);
         self.memory.absent.remove(at.hash);
         drop(slot);
         drop(shard);

@@ -6,8 +6,6 @@ use std::collections::VecDeque;
 
 use rumour_crdt::{Body, Entry, Hlc};
 
-use super::actors::Actors;
-use super::record::Record;
 use super::shard::Shard;
 use super::{SHARDS, SLOTS_PER_SHARD, Store};
 use crate::env::Removal;
@@ -158,13 +156,6 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let gone = |name: &[u8], entry: &Entry| name == key && entry.version() == version;
         self.remove(&mut shard, slot % SLOTS_PER_SHARD, hash, Removal::Gone, gone) > 0
-    }
-
-    /// A dead record gives way to what had replaced it, and was evicted elsewhere.
-    pub(super) fn tell_superseded(&self, key: &[u8], record: &Record, actors: &Actors) {
-        if let Some(observer) = &self.observer {
-            record.read(actors, |entry| observer.removed(&self.node, key, entry, Removal::Superseded));
-        }
     }
 
     /// Empties a grave if its record still lies in it.

@@ -59,11 +59,8 @@ pub(crate) enum Brought {
     /// By replication, which brings every change: to a key of which nothing is held and nothing was evicted, a delta is all that there
     /// is.
     ByReplication,
-    /// As the peer holds it, which may be a part. It was asked for after any eviction of the key that counts.
+    /// As the peer holds it, which may be a part.
     AsHeld,
-    /// The same, as the peer held it some time after this node had evicted so many keys: of those evicted since it may hold less than was
-    /// here.
-    HeldAfter(u64),
 }
 
 /// What became of an entry that came from a peer.
@@ -177,8 +174,8 @@ impl Store {
     /// Merges an entry that came from a peer, in place.
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
-    /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does what had been
-    /// written before the key was last replaced, what was sent before the eviction, or a removal by itself. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
+    /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does a removal
+    /// by itself. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
     /// an entry was seen here and would be held if it had not been removed; it must not use the store. Where eviction may
     /// be why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
@@ -200,11 +197,10 @@ impl Store {
             // Who wants the key back asks on for what was here; sync takes what is left of it in the cluster.
             let refused = match self.memory.is_wanted(hash) {
                 true => stub.outlives(&incoming),
-                false => stub.stands_for(&incoming) || stub.replaces(&incoming),
+                false => stub.stands_for(&incoming),
             };
-            let evicted_since = matches!(brought, Brought::HeldAfter(before) if before < shard.evicted);
             // A removal by itself would be taken for a dead key. Sync sees the difference and brings the rest.
-            if refused || evicted_since || incoming.is_delta() && !incoming.is_visible() {
+            if refused || incoming.is_delta() && !incoming.is_visible() {
                 return Applied::Merged(Merged::default());
             }
         }

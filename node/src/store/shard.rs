@@ -24,8 +24,6 @@ pub(super) struct Shard {
     hand: Place,
     /// The slot whose stubs are dropped next.
     stub_hand: usize,
-    /// The number of the latest eviction from here.
-    pub(super) evicted: u64,
 }
 
 /// A place in a shard's tables. Records move about when a table grows: it is where to go on, not where to find one.
@@ -56,7 +54,6 @@ impl Shard {
             graves: Graves::default(),
             hand: Place::default(),
             stub_hand: 0,
-            evicted: 0,
         }
     }
 

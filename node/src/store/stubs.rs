@@ -36,11 +36,6 @@ impl Stub {
         self.epoch != ELSEWHERE && entry.stamp().time < self.epoch
     }
 
-    /// Whether all that an entry holds was written before the key was last replaced as a whole by what was evicted here.
-    pub(super) fn replaces(&self, entry: &Entry) -> bool {
-        self.epoch != ELSEWHERE && entry.newest().time < self.epoch
-    }
-
     /// Whether the value may be gone by a flush.
     pub(super) fn may_be_flushed(&self, watermark: Stamp) -> bool {
         self.epoch <= watermark.time || self.epoch == ELSEWHERE
@@ -156,22 +151,6 @@ impl SlotMut<'_> {
         self.slot.cell.insert(digest_key, hash, version);
         self.put_stub(Stub { hash, version, epoch: ELSEWHERE, ends_at_ms });
         true
-    }
-
-    /// Lets what is held of a key go for the stub of what had replaced it, if all of it was written before. `superseded` is told what
-    /// goes.
-    pub(super) fn give_way(&mut self, stub: Stub, superseded: impl FnOnce(&[u8], &Record, &Actors)) {
-        let digest_key = self.digest_key;
-        let older = |record: &Record| {
-            digest_key.key_hash(record.key()) == stub.hash
-                && record.read(self.actors, |entry| stub.replaces(entry))
-        };
-        let Ok(present) = self.slot.records.find_entry(stub.hash, older) else { return };
-        let (record, _) = present.remove();
-        self.counts.take(&record);
-        superseded(record.key(), &record, self.actors);
-        self.slot.cell.replace(digest_key, stub.hash, record.version(self.actors), stub.version);
-        self.put_stub(stub);
     }
 
     fn put_stub(&mut self, stub: Stub) {

@@ -87,13 +87,13 @@ struct Taken {
     gone: Vec<GoneItem>,
 }
 
-/// Merges entries that came by sync, from a peer that looked after this node had evicted so many keys.
-fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>, evictions: u64) -> Taken {
+/// Merges entries that came by sync.
+fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>) -> Taken {
     let mut taken = Taken::default();
     for (key, entry) in entries {
         let (newest, version) = (entry.newest(), entry.version());
         let forced_out = engine.watermarks.lock().is_forced_out(&entry);
-        match engine.apply(&key, entry, Brought::HeldAfter(evictions)) {
+        match engine.apply(&key, entry, Brought::AsHeld) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
             Some(Applied::Collected) if forced_out => taken.gone.push(GoneItem { key, version, newest }),
             Some(Applied::Collected | Applied::Flushed) => {}

@@ -57,11 +57,10 @@ pub(crate) fn respond(
             if slots.len() > SLOTS || slots.iter().any(|slot| usize::from(*slot) >= SLOTS) {
                 return Err("no such slot");
             }
-            let evictions = engine.store.evictions();
             let (items, next) = list(engine, &slots, from);
-            Ok(SyncReply::Versions { items, next, evictions })
+            Ok(SyncReply::Versions { items, next })
         }
-        SyncRequest::Exchange { clock, evictions, entries, want, gone } => {
+        SyncRequest::Exchange { clock, entries, want, gone } => {
             if want.len() > WANT_LIMIT || want.iter().any(|at| usize::from(at.slot) >= SLOTS) {
                 return Err("asks for too much, or for no such slot");
             }
@@ -70,11 +69,11 @@ pub(crate) fn respond(
             }
             engine.follow(clock, Stamp::ZERO);
             engine.remove_gone(&gone);
-            let Taken { refused, gone, .. } = merge(engine, entries, evictions);
-            let (clock, evictions) = (engine.clock.send_time(), engine.store.evictions());
+            let Taken { refused, gone, .. } = merge(engine, entries);
+            let clock = engine.clock.send_time();
             let Collected { entries, answered, handed, evicted } = collect(engine, node, &want);
             let answered = answered as u32;
-            Ok(SyncReply::Exchange { clock, evictions, entries, answered, refused, gone, handed, evicted })
+            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted })
         }
         SyncRequest::Done { until, owners, gone } => {
             engine.remove_gone(&gone);

@@ -33,10 +33,6 @@ pub(crate) struct Session {
     began: Hlc,
     /// Of theirs, what must go with the next request.
     gone: Vec<GoneItem>,
-    /// How many keys had been evicted here when the latest request was made.
-    evictions: u64,
-    /// How many keys they had evicted when they last replied.
-    their_evictions: u64,
     /// Owners that they named and that have ended.
     ended: Vec<ActorId>,
     mine: Side,
@@ -139,8 +135,6 @@ impl Session {
             asked: 0,
             began: Hlc::ZERO,
             gone: Vec::new(),
-            evictions: 0,
-            their_evictions: 0,
             ended: Vec::new(),
             mine: Side::default(),
             theirs: Side::default(),
@@ -195,16 +189,14 @@ impl Session {
                 self.differing = differing.into();
                 Some(self.next_request(engine))
             }
-            (Expects::Versions, SyncReply::Versions { items, next, evictions }) => {
-                self.their_evictions = evictions;
+            (Expects::Versions, SyncReply::Versions { items, next }) => {
                 self.compare_versions(engine, &items, next)?;
                 Some(self.next_request(engine))
             }
             (
                 Expects::Exchange,
-                SyncReply::Exchange { clock, evictions, entries, answered, refused, gone, handed, evicted },
+                SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted },
             ) => {
-                self.their_evictions = evictions;
                 let answered = answered as usize;
                 // A reply that answers nothing of what was asked would keep the session going for ever.
                 if answered > self.asked || (answered == 0 && self.asked > 0) {
@@ -222,7 +214,7 @@ impl Session {
                 if let Some(refused) = refused {
                     self.mine.leave_out(refused);
                 }
-                let Taken { changed, refused, gone } = merge(engine, entries, self.evictions);
+                let Taken { changed, refused, gone } = merge(engine, entries);
                 if let Some(refused) = refused {
                     self.theirs.leave_out(refused);
                 }
@@ -341,7 +333,6 @@ impl Session {
     fn next_request(&mut self, engine: &EngineState) -> SyncRequest {
         if !self.want.is_empty() || !self.give.is_empty() {
             self.expects = Expects::Exchange;
-            self.evictions = engine.store.evictions();
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
             let clock = engine.clock.send_time();
@@ -353,8 +344,7 @@ impl Session {
                 self.mine.hand_over();
                 self.report.handed += handed.len() as u64;
             }
-            let (evictions, gone) = (self.their_evictions, std::mem::take(&mut self.gone));
-            return SyncRequest::Exchange { clock, evictions, entries, want, gone };
+            return SyncRequest::Exchange { clock, entries, want, gone: std::mem::take(&mut self.gone) };
         }
         let listing = self.listing.take().or_else(|| {
             let count = self.differing.len().min(SLOTS_LIMIT);

@@ -1,5 +1,3 @@
-mod evicted;
-
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -136,7 +134,6 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         SyncRequest::Versions { slots: vec![u16::MAX], from: Position { slot: 0, hash: 0 } },
         SyncRequest::Exchange {
             clock: Hlc::ZERO,
-            evictions: 0,
             entries: vec![],
             want: vec![Position { slot: u16::MAX, hash: 0 }],
             gone: vec![],
@@ -169,7 +166,7 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
     for reply in [root, SyncReply::Slots { differing: vec![1] }] {
         assert!(session.reply(&a, reply, Instant::now()).is_ok());
     }
-    let nowhere = SyncReply::Versions { items: vec![item], next: None, evictions: 0 };
+    let nowhere = SyncReply::Versions { items: vec![item], next: None };
     assert!(session.reply(&a, nowhere, Instant::now()).is_err());
     assert_eq!(a.export(), before);
 }
@@ -359,13 +356,8 @@ fn a_forced_tombstone_spares_a_key_that_the_absent_wrote_again() {
 fn entries_that_were_sent_too_long_ago_are_turned_away() {
     let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS + 26_000));
     set(&a, "k", "v");
-    let exchange = SyncRequest::Exchange {
-        clock: a.clock.send_time(),
-        evictions: 0,
-        entries: a.export(),
-        want: vec![],
-        gone: vec![],
-    };
+    let exchange =
+        SyncRequest::Exchange { clock: a.clock.send_time(), entries: a.export(), want: vec![], gone: vec![] };
     assert!(respond(&b, (&a.node, ActorId::new(1)), exchange, Instant::now()).is_err());
     assert!(b.export().is_empty());
     assert_eq!(b.counters.refused_stale.get(), 1);
@@ -453,6 +445,24 @@ fn what_is_left_to_replication_does_not_count_as_seen_until_a_session_finds_it()
         // Not turned away: it is there.
         assert_eq!(run_to(from, to, false).round_trips, 1);
         assert!(has_seen());
+    }
+}
+
+#[test]
+fn what_was_evicted_does_not_count_as_seen_by_who_never_had_it() {
+    for begun_by_holder in [true, false] {
+        let (a, b) = (engine_within(1, WRITTEN_MS, 250_000), engine_at(2, WRITTEN_MS));
+        set(&a, "first", "v");
+        let first = entry(&a, "first");
+        let filler = (0..10_000).map(|n| set(&a, &format!("filler {n}"), &"v".repeat(400)));
+        assert!({ filler }.any(|()| a.store.is_evicted(b"first")));
+        let (from, to) = if begun_by_holder { (&a, &b) } else { (&b, &a) };
+        run_to(from, to, false);
+        b.watermarks.lock().collecting(Hlc::MAX);
+        assert!(!b.watermarks.lock().is_collected(&first), "begun by {}", from.node);
+        // Who has it may still give it.
+        let applied = b.apply(b"first", first, Brought::AsHeld);
+        assert!(matches!(&applied, Some(Applied::Merged(merged)) if merged.changed), "{applied:?}");
     }
 }
 

@@ -145,7 +145,6 @@ impl Ledger {
                 self.forced.insert(Bytes::copy_from_slice(key));
             }
             Removal::Gone => self.removals.gone += 1,
-            Removal::Superseded => {}
         }
         Ok(())
     }

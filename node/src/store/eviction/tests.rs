@@ -131,11 +131,7 @@ fn value(minter: &mut Minter, ends_at_ms: Option<u64>) -> Entry {
 
 /// What a peer says of the key.
 fn evicted(store: &Store, version: u64) -> EvictedItem {
-    EvictedItem {
-        item: VersionItem { at: store.position(b"k"), version },
-        ends_at_ms: u64::MAX,
-        epoch: Hlc::MAX,
-    }
+    EvictedItem { item: VersionItem { at: store.position(b"k"), version }, ends_at_ms: u64::MAX }
 }
 
 /// Has everything that is held evicted: other keys take its place.
