@@ -520,7 +520,7 @@ impl EngineState {
                 self.conflicts.record(key, merged);
             }
             Applied::Collected => self.counters.collected_again.add(1),
-            Applied::Flushed => {}
+            Applied::Flushed | Applied::Late => {}
         }
         Some(applied)
     }

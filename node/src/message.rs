@@ -163,7 +163,7 @@ pub(crate) enum SyncReply {
     /// The versions, in order, and where to go on when they did not all fit.
     Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
-    /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
+    /// that lies too far in my future, or zero if you gave what I shall ask for, `gone` what of yours is dead, `handed` what of the wanted is too
     /// large for a message and comes by replication, `evicted` what of it I do not have any more.
     Exchange {
         clock: Hlc,

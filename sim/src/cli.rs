@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use rumour_sim::report::Report;
 use rumour_sim::runner::{RunError, Settings};
 use rumour_sim::scenario::{self, Scenario};
-use rumour_sim::sweep::{Progress, SweepReport, SweepSettings, sweep};
+use rumour_sim::sweep::{Failure, Progress, SweepReport, SweepSettings, sweep};
 use serde::Serialize;
 
 const VIOLATED: u8 = 1;
@@ -216,12 +216,6 @@ fn sweep_seeds(arguments: &SweepArguments) -> Result<ExitCode, RunError> {
     } else {
         print_sweep(&report);
     }
-    for failure in &report.failures {
-        for violation in &failure.violations {
-            eprintln!("violation: seed {}: {violation}", failure.seed);
-        }
-        eprintln!("replay with: {} {}", program(), failure.replay);
-    }
     for what in &report.never_met {
         eprintln!("error: no run of this sweep met {what}; it tested less than it should");
     }
@@ -235,6 +229,13 @@ fn print_sweep(report: &SweepReport) {
     println!("{virtual_s:.0} virtual s in {wall_s:.1} s ({virtual_per_wall:.0} per s)");
     println!("slowest convergence {converged_after_s_max:.1} s after healing, trace hash {trace_hash}");
     println!("{} seeds broke a rule", report.failures.len());
+}
+
+fn print_failure(failure: &Failure) {
+    for violation in &failure.violations {
+        eprintln!("violation: seed {}: {violation}", failure.seed);
+    }
+    eprintln!("replay with: {} {}", program(), failure.replay);
 }
 
 fn print_json(value: &impl Serialize) {
@@ -267,13 +268,17 @@ impl Bar {
         }
     }
 
-    fn show(&mut self, progress: Progress) {
+    fn show(&mut self, progress: Progress<'_>) {
+        if let Some(failure) = progress.failure {
+            self.clear();
+            print_failure(failure);
+        }
         let period = if self.terminal { Self::TERMINAL_PERIOD } else { Self::LOG_PERIOD };
         if self.shown.is_some_and(|shown| shown.elapsed() < period) {
             return;
         }
         self.shown = Some(now());
-        let Progress { done, total, failed } = progress;
+        let Progress { done, total, failed, .. } = progress;
         let line = format!("{done}/{total} seeds, {failed} broke a rule");
         if self.terminal {
             let filled = usize::try_from(Self::CELLS * done / total.max(1)).unwrap_or_default();

@@ -76,13 +76,15 @@ pub struct Failure {
 
 /// How far a sweep is.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Seeds done.
     pub done: u64,
     /// Seeds in all.
     pub total: u64,
     /// Seeds that broke a rule so far.
     pub failed: u64,
+    /// The seed that is done now, if it broke a rule.
+    pub failure: Option<&'a Failure>,
 }
 
 impl SweepReport {
@@ -98,7 +100,7 @@ impl SweepReport {
 /// What would stop every run alike (see [`RunError`]). A run that hangs is a failure of its seed, no error.
 pub fn sweep(
     settings: &SweepSettings<'_>,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress<'_>),
 ) -> Result<SweepReport, RunError> {
     let next = AtomicU64::new(settings.seeds.start);
     let stopped = AtomicBool::new(false);
@@ -126,7 +128,7 @@ pub fn sweep(
                 stopped.store(true, Ordering::Relaxed);
                 return Err(error);
             }
-            progress(tally.progress());
+            progress(tally.progress(seed));
         }
         Ok(tally.finish())
     })
@@ -193,9 +195,10 @@ impl<'a> Tally<'a> {
             self.converged_after_s_max.max(report.figures.converged_after_s.unwrap_or_default());
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self, seed: u64) -> Progress<'_> {
         let Range { start, end } = self.settings.seeds;
-        Progress { done: self.done, total: end.saturating_sub(start), failed: self.failures.len() as u64 }
+        let (total, failed) = (end.saturating_sub(start), self.failures.len() as u64);
+        Progress { done: self.done, total, failed, failure: self.failures.get(&seed) }
     }
 
     fn finish(self) -> SweepReport {

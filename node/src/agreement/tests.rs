@@ -407,7 +407,8 @@ fn a_recovery_passes_over_what_others_accepted() {
     let wish = base.survived_by(&[1, 2].into()).expect("two survive");
     let ballot = Ballot { round: 1, proposer: 3 };
     // Of the dead member, and of survivors that took another one for alive.
-    let others = [changed(2, first(2).members().to_vec()), base.survived_by(&[2].into()).expect("one survives")];
+    let others =
+        [changed(2, first(2).members().to_vec()), base.survived_by(&[2].into()).expect("one survives")];
     for accepted in others {
         let mut proposal = Proposal::new(&mut member_of(&base, 1), wish.clone()).expect("it follows");
         for (from, progress) in [(1, Progress::Waits), (2, Progress::Asks)] {

@@ -292,7 +292,7 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
         let (dot, whole) = (entry.newest().dot(), !entry.is_delta());
         match engine.apply(&key, entry, Brought::ByReplication) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
-            Some(Applied::Collected) => {}
+            Some(Applied::Collected | Applied::Late) => {}
             None => {
                 refused.push(dot);
                 continue;

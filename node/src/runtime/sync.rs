@@ -106,7 +106,9 @@ impl Runtime {
         let ended = timeout(SESSION_TIMEOUT, self.session(link, care)).await;
         match ended.unwrap_or_else(|_| Err("the session took too long".to_owned())) {
             Ok(report) => {
-                self.engine.fanout.made_up(peer);
+                if !report.left_out {
+                    self.engine.fanout.made_up(peer);
+                }
                 counters.sync_sessions.add(1);
                 tracing::debug!(%peer, ?report, "sync session ended");
                 true

@@ -122,6 +122,13 @@ impl Store {
         })
     }
 
+    /// Whether an entry is held that a listing names, and no part of it was evicted here.
+    pub(crate) fn is_whole_at(&self, at: Position) -> bool {
+        self.look_at(at, |_, records, _| {
+            !records.is_empty() && !records.iter().any(|record| record.is_partial())
+        })
+    }
+
     fn look_at<R>(&self, at: Position, look: impl FnOnce(&Slot, &[&Record], &Actors) -> R) -> R {
         let shard = self.shard(usize::from(at.slot));
         let slot = shard.slot(usize::from(at.slot) % SLOTS_PER_SHARD);

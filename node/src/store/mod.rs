@@ -59,8 +59,10 @@ pub(crate) enum Brought {
     /// By replication, which brings every change: to a key of which nothing is held and nothing was evicted, a delta is all that there
     /// is.
     ByReplication,
-    /// As the peer holds it, which may be a part.
+    /// As the peer holds it, which may be a part. It was asked for when this node did not hold all of the key, or held nothing.
     AsHeld,
+    /// As the peer held it, perhaps before it had all that was held here and evicted since.
+    PerhapsLate,
 }
 
 /// What became of an entry that came from a peer.
@@ -70,6 +72,8 @@ pub(crate) enum Applied {
     Flushed,
     /// Nothing is held of the key, and this was: it is dead and removed already.
     Collected,
+    /// It may be less than what was evicted here, and would pass for all that there is: it has to be asked for.
+    Late,
     /// It was merged, with this effect.
     Merged(Merged),
 }
@@ -175,7 +179,7 @@ impl Store {
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
     /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does a removal
-    /// by itself. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
+    /// by itself, or what may have been sent too early to be all that was evicted. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
     /// an entry was seen here and would be held if it had not been removed; it must not use the store. Where eviction may
     /// be why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
@@ -191,6 +195,11 @@ impl Store {
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
+        }
+        if brought == Brought::PerhapsLate
+            && shard.has_evicted(slot % SLOTS_PER_SHARD, hash, key, incoming.stamp())
+        {
+            return Applied::Late;
         }
         let evicted = shard.slot(slot % SLOTS_PER_SHARD).stub(hash);
         if let Some(stub) = evicted {

@@ -61,6 +61,15 @@ impl Shard {
         &self.slots[index]
     }
 
+    /// Whether something was evicted of a key that may belong to this epoch, or to a later one.
+    pub(super) fn has_evicted(&self, slot: usize, hash: u64, key: &[u8], epoch: Stamp) -> bool {
+        let slot = &self.slots[slot];
+        match slot.find(hash, key) {
+            Some(record) => record.is_partial() && record.stamp(&self.actors) >= epoch,
+            None => slot.stub(hash).is_some_and(|stub| stub.epoch >= epoch.time),
+        }
+    }
+
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }

@@ -81,22 +81,24 @@ fn collect(engine: &EngineState, peer: &NodeId, positions: &[Position]) -> Colle
 struct Taken {
     /// How many changed something here.
     changed: u64,
-    /// The lowest stamp of those refused for lying in the future.
+    /// Just below all that was refused, for lying in the future or for having left its sender too early.
     refused: Option<Hlc>,
     /// Those that are dead by a tombstone that was forced out.
     gone: Vec<GoneItem>,
 }
 
-/// Merges entries that came by sync.
-fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>) -> Taken {
+/// Merges entries that came by sync. `brought` says of each position how.
+fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>, brought: impl Fn(Position) -> Brought) -> Taken {
     let mut taken = Taken::default();
     for (key, entry) in entries {
         let (newest, version) = (entry.newest(), entry.version());
         let forced_out = engine.watermarks.lock().is_forced_out(&entry);
-        match engine.apply(&key, entry, Brought::AsHeld) {
+        match engine.apply(&key, entry, brought(engine.store.position(&key))) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
             Some(Applied::Collected) if forced_out => taken.gone.push(GoneItem { key, version, newest }),
             Some(Applied::Collected | Applied::Flushed) => {}
+            // Its oldest part may be of any time.
+            Some(Applied::Late) => taken.refused = Some(Hlc::ZERO),
             None => taken.refused = Some(taken.refused.map_or(newest.time, |lowest| lowest.min(newest.time))),
         }
     }

@@ -8,7 +8,7 @@ use super::{Collected, STALE, Taken, VERSIONS_LIMIT, WANT_LIMIT, collect, merge}
 use crate::engine::EngineState;
 use crate::message::{SyncReply, SyncRequest};
 use crate::slot::SLOTS;
-use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+use crate::store::{Brought, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
 /// Answers one step of the owner `peer`, or says what is wrong with it. A request that makes no sense changes nothing.
 pub(crate) fn respond(
@@ -69,7 +69,7 @@ pub(crate) fn respond(
             }
             engine.follow(clock, Stamp::ZERO);
             engine.remove_gone(&gone);
-            let Taken { refused, gone, .. } = merge(engine, entries);
+            let Taken { refused, gone, .. } = merge(engine, entries, |_| Brought::PerhapsLate);
             let clock = engine.clock.send_time();
             let Collected { entries, answered, handed, evicted } = collect(engine, node, &want);
             let answered = answered as u32;

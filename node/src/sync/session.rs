@@ -10,7 +10,7 @@ use super::{Collected, SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{GoneItem, OwnerTable, SyncReply, SyncRequest};
 use crate::slot::SLOTS;
-use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+use crate::store::{Brought, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
 /// Slots asked for in one listing at most.
 const SLOTS_LIMIT: usize = 1024;
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     want: VecDeque<VersionItem>,
     give: VecDeque<Position>,
     asked: usize,
+    /// Those of the positions asked for whose entries were held when they were: what comes may be older than what is evicted meanwhile.
+    held: BTreeSet<Position>,
     /// This node's clock then.
     began: Hlc,
     /// Of theirs, what must go with the next request.
@@ -107,6 +109,8 @@ pub(crate) struct Report {
     pub(crate) sent: u64,
     /// Keys that were left to replication, in either direction: they are too large for a message.
     pub(crate) handed: u64,
+    /// Something of this node's was left out: it is young, or the peer refused it.
+    pub(crate) left_out: bool,
     /// Requests made.
     pub(crate) round_trips: u64,
 }
@@ -133,6 +137,7 @@ impl Session {
             want: VecDeque::new(),
             give: VecDeque::new(),
             asked: 0,
+            held: BTreeSet::new(),
             began: Hlc::ZERO,
             gone: Vec::new(),
             ended: Vec::new(),
@@ -213,8 +218,13 @@ impl Session {
                 engine.remove_gone(&gone);
                 if let Some(refused) = refused {
                     self.mine.leave_out(refused);
+                    self.report.left_out = true;
                 }
-                let Taken { changed, refused, gone } = merge(engine, entries);
+                let Taken { changed, refused, gone } =
+                    merge(engine, entries, |at| match self.held.contains(&at) {
+                        true => Brought::PerhapsLate,
+                        false => Brought::AsHeld,
+                    });
                 if let Some(refused) = refused {
                     self.theirs.leave_out(refused);
                 }
@@ -317,7 +327,10 @@ impl Session {
                 }
                 let young = lowest_if_young(&newest, settled_before_ms).filter(|_| self.skip_young);
                 match young {
-                    Some(stamp) => self.mine.leave_out(stamp),
+                    Some(stamp) => {
+                        self.mine.leave_out(stamp);
+                        self.report.left_out = true;
+                    }
                     None => self.give.push_back(mine.at),
                 }
             }
@@ -335,6 +348,7 @@ impl Session {
             self.expects = Expects::Exchange;
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
+            self.held = want.iter().copied().filter(|at| engine.store.is_whole_at(*at)).collect();
             let clock = engine.clock.send_time();
             let Collected { entries, answered, handed, evicted: _ } =
                 collect(engine, &self.node, self.give.make_contiguous());

@@ -1,3 +1,5 @@
+mod evicted;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -445,24 +447,6 @@ fn what_is_left_to_replication_does_not_count_as_seen_until_a_session_finds_it()
         // Not turned away: it is there.
         assert_eq!(run_to(from, to, false).round_trips, 1);
         assert!(has_seen());
-    }
-}
-
-#[test]
-fn what_was_evicted_does_not_count_as_seen_by_who_never_had_it() {
-    for begun_by_holder in [true, false] {
-        let (a, b) = (engine_within(1, WRITTEN_MS, 250_000), engine_at(2, WRITTEN_MS));
-        set(&a, "first", "v");
-        let first = entry(&a, "first");
-        let filler = (0..10_000).map(|n| set(&a, &format!("filler {n}"), &"v".repeat(400)));
-        assert!({ filler }.any(|()| a.store.is_evicted(b"first")));
-        let (from, to) = if begun_by_holder { (&a, &b) } else { (&b, &a) };
-        run_to(from, to, false);
-        b.watermarks.lock().collecting(Hlc::MAX);
-        assert!(!b.watermarks.lock().is_collected(&first), "begun by {}", from.node);
-        // Who has it may still give it.
-        let applied = b.apply(b"first", first, Brought::AsHeld);
-        assert!(matches!(&applied, Some(Applied::Merged(merged)) if merged.changed), "{applied:?}");
     }
 }
 
