@@ -139,8 +139,14 @@ pub(crate) enum SyncRequest {
     Slots { salt: u64, groups: Vec<u8>, fingerprints: Vec<u64> },
     /// The versions of these slots' keys, from a position on.
     Versions { slots: Vec<u16>, from: Position },
-    /// Entries for you, those that I want, and those of yours that are dead.
-    Exchange { clock: Hlc, entries: Vec<(Bytes, Entry)>, want: Vec<Position>, gone: Vec<GoneItem> },
+    /// Entries for you, those that I want, and those of yours that are dead. Of the entries those are named that you asked for again.
+    Exchange {
+        clock: Hlc,
+        entries: Vec<(Bytes, Entry)>,
+        again: Vec<VersionItem>,
+        want: Vec<Position>,
+        gone: Vec<GoneItem>,
+    },
     /// The session is over. You have seen all that I held when my clock read `until`, and by `owners` of others.
     Done { until: Hlc, owners: OwnerTable, gone: Vec<GoneItem> },
 }
@@ -163,8 +169,9 @@ pub(crate) enum SyncReply {
     /// The versions, in order, and where to go on when they did not all fit.
     Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
-    /// that lies too far in my future, or zero if you gave what I shall ask for, `gone` what of yours is dead, `handed` what of the wanted is too
-    /// large for a message and comes by replication, `evicted` what of it I do not have any more.
+    /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
+    /// large for a message and comes by replication, `evicted` what of it I do not have any more, `again` what of yours may have left you too early, with the versions of what I have
+    /// left: give it once more.
     Exchange {
         clock: Hlc,
         entries: Vec<(Bytes, Entry)>,
@@ -173,6 +180,7 @@ pub(crate) enum SyncReply {
         gone: Vec<GoneItem>,
         handed: Vec<Position>,
         evicted: Vec<EvictedItem>,
+        again: Vec<VersionItem>,
     },
     /// Understood.
     Done,

@@ -122,10 +122,15 @@ impl Store {
         })
     }
 
-    /// Whether an entry is held that a listing names, and no part of it was evicted here.
-    pub(crate) fn is_whole_at(&self, at: Position) -> bool {
-        self.look_at(at, |_, records, _| {
-            !records.is_empty() && !records.iter().any(|record| record.is_partial())
+    /// The version of what is left of a key that a listing names where it was evicted, or a part of it: of the stub, or of the other
+    /// part. `None` where all of it is held, or nothing is known.
+    pub(crate) fn left_at(&self, at: Position) -> Option<u64> {
+        if !self.has_gaps() {
+            return None;
+        }
+        self.look_at(at, |slot, records, actors| match records.first() {
+            Some(record) => record.is_partial().then(|| record.version(actors)),
+            None => slot.stub(at.hash).map(|stub| stub.version),
         })
     }
 

@@ -59,10 +59,10 @@ pub(crate) enum Brought {
     /// By replication, which brings every change: to a key of which nothing is held and nothing was evicted, a delta is all that there
     /// is.
     ByReplication,
-    /// As the peer holds it, which may be a part. It was asked for when this node did not hold all of the key, or held nothing.
+    /// As the peer holds it, which may be a part. What was evicted of the key had gone before the peer was asked, and stays away.
     AsHeld,
-    /// As the peer held it, perhaps before it had all that was held here and evicted since.
-    PerhapsLate,
+    /// As the peer held it when this was [left](Store::left_at) of the key here: it may lack what was held and evicted since.
+    After(Option<u64>),
 }
 
 /// What became of an entry that came from a peer.
@@ -196,8 +196,8 @@ impl Store {
         if incoming.stamp() < shard.flushed() {
             return Applied::Flushed;
         }
-        if brought == Brought::PerhapsLate
-            && shard.has_evicted(slot % SLOTS_PER_SHARD, hash, key, incoming.stamp())
+        if let Brought::After(left) = brought
+            && shard.is_late(slot % SLOTS_PER_SHARD, hash, key, &incoming, left)
         {
             return Applied::Late;
         }

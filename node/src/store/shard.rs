@@ -61,13 +61,28 @@ impl Shard {
         &self.slots[index]
     }
 
-    /// Whether something was evicted of a key that may belong to this epoch, or to a later one.
-    pub(super) fn has_evicted(&self, slot: usize, hash: u64, key: &[u8], epoch: Stamp) -> bool {
+    /// Whether an entry that was sent when this was left of its key here may lack something that was evicted since, and would pass for
+    /// all that there is.
+    pub(super) fn is_late(
+        &self,
+        slot: usize,
+        hash: u64,
+        key: &[u8],
+        entry: &Entry,
+        left: Option<u64>,
+    ) -> bool {
         let slot = &self.slots[slot];
-        match slot.find(hash, key) {
-            Some(record) => record.is_partial() && record.stamp(&self.actors) >= epoch,
-            None => slot.stub(hash).is_some_and(|stub| stub.epoch >= epoch.time),
-        }
+        let (now, may_lack) = match slot.find(hash, key) {
+            Some(record) if record.is_partial() => {
+                (record.version(&self.actors), record.stamp(&self.actors) == entry.stamp())
+            }
+            Some(_) => return false,
+            None => match slot.stub(hash) {
+                Some(stub) => (stub.version, !stub.stands_for(entry) && stub.may_belong_to(entry.stamp())),
+                None => return false,
+            },
+        };
+        may_lack && left != Some(now)
     }
 
     pub(super) fn slots(&self) -> &[Slot] {

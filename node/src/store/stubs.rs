@@ -26,6 +26,11 @@ impl Stub {
         self.epoch != ELSEWHERE && self.version == entry.version()
     }
 
+    /// Whether what was evicted here may have belonged to this epoch, or to a later one.
+    pub(super) fn may_belong_to(&self, epoch: Stamp) -> bool {
+        self.epoch != ELSEWHERE && self.epoch >= epoch.time
+    }
+
     /// Whether the value is gone everywhere by a flush.
     pub(super) fn is_flushed(&self, watermark: Stamp) -> bool {
         self.epoch < watermark.time

@@ -19,7 +19,7 @@ use rumour_transport::NodeId;
 
 use crate::engine::EngineState;
 use crate::message::GoneItem;
-use crate::store::{Applied, Brought, EvictedItem, Found, Position};
+use crate::store::{Applied, Brought, EvictedItem, Found, Position, VersionItem};
 
 pub(crate) use collect::Forced;
 pub(crate) use respond::respond;
@@ -81,24 +81,34 @@ fn collect(engine: &EngineState, peer: &NodeId, positions: &[Position]) -> Colle
 struct Taken {
     /// How many changed something here.
     changed: u64,
-    /// Just below all that was refused, for lying in the future or for having left its sender too early.
+    /// The lowest stamp of those refused for lying in the future.
     refused: Option<Hlc>,
+    /// Those that may lack something that was evicted here, with the versions of what is left.
+    late: Vec<VersionItem>,
     /// Those that are dead by a tombstone that was forced out.
     gone: Vec<GoneItem>,
 }
 
-/// Merges entries that came by sync. `brought` says of each position how.
-fn merge(engine: &EngineState, entries: Vec<(Bytes, Entry)>, brought: impl Fn(Position) -> Brought) -> Taken {
+/// Merges entries that came by sync. `left` says what was left of each key here when its entry was asked for, if it was.
+fn merge(
+    engine: &EngineState,
+    entries: Vec<(Bytes, Entry)>,
+    left: impl Fn(Position) -> Option<u64>,
+) -> Taken {
     let mut taken = Taken::default();
     for (key, entry) in entries {
         let (newest, version) = (entry.newest(), entry.version());
         let forced_out = engine.watermarks.lock().is_forced_out(&entry);
-        match engine.apply(&key, entry, brought(engine.store.position(&key))) {
+        let at = engine.store.position(&key);
+        match engine.apply(&key, entry, Brought::After(left(at))) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
             Some(Applied::Collected) if forced_out => taken.gone.push(GoneItem { key, version, newest }),
             Some(Applied::Collected | Applied::Flushed) => {}
-            // Its oldest part may be of any time.
-            Some(Applied::Late) => taken.refused = Some(Hlc::ZERO),
+            // If nothing is left any more, whoever asks again is told.
+            Some(Applied::Late) => {
+                let version = engine.store.left_at(at).unwrap_or_default();
+                taken.late.push(VersionItem { at, version });
+            }
             None => taken.refused = Some(taken.refused.map_or(newest.time, |lowest| lowest.min(newest.time))),
         }
     }

@@ -1,5 +1,7 @@
 //! The side of a sync session that answers.
 
+use std::collections::BTreeMap;
+
 use rumour_crdt::{ActorId, Hlc, Stamp};
 use rumour_transport::NodeId;
 use tokio::time::Instant;
@@ -8,7 +10,7 @@ use super::{Collected, STALE, Taken, VERSIONS_LIMIT, WANT_LIMIT, collect, merge}
 use crate::engine::EngineState;
 use crate::message::{SyncReply, SyncRequest};
 use crate::slot::SLOTS;
-use crate::store::{Brought, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
 /// Answers one step of the owner `peer`, or says what is wrong with it. A request that makes no sense changes nothing.
 pub(crate) fn respond(
@@ -60,7 +62,7 @@ pub(crate) fn respond(
             let (items, next) = list(engine, &slots, from);
             Ok(SyncReply::Versions { items, next })
         }
-        SyncRequest::Exchange { clock, entries, want, gone } => {
+        SyncRequest::Exchange { clock, entries, again, want, gone } => {
             if want.len() > WANT_LIMIT || want.iter().any(|at| usize::from(at.slot) >= SLOTS) {
                 return Err("asks for too much, or for no such slot");
             }
@@ -69,11 +71,13 @@ pub(crate) fn respond(
             }
             engine.follow(clock, Stamp::ZERO);
             engine.remove_gone(&gone);
-            let Taken { refused, gone, .. } = merge(engine, entries, |_| Brought::PerhapsLate);
+            let again: BTreeMap<Position, u64> =
+                again.into_iter().map(|item| (item.at, item.version)).collect();
+            let Taken { refused, gone, late, .. } = merge(engine, entries, |at| again.get(&at).copied());
             let clock = engine.clock.send_time();
             let Collected { entries, answered, handed, evicted } = collect(engine, node, &want);
             let answered = answered as u32;
-            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted })
+            Ok(SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted, again: late })
         }
         SyncRequest::Done { until, owners, gone } => {
             engine.remove_gone(&gone);

@@ -1,6 +1,6 @@
 //! The side of a sync session that began it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rumour_crdt::{ActorId, Hlc, Stamp};
 use rumour_transport::NodeId;
@@ -10,7 +10,7 @@ use super::{Collected, SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{GoneItem, OwnerTable, SyncReply, SyncRequest};
 use crate::slot::SLOTS;
-use crate::store::{Brought, GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
+use crate::store::{GROUPS, Position, SLOTS_PER_GROUP, VersionItem};
 
 /// Slots asked for in one listing at most.
 const SLOTS_LIMIT: usize = 1024;
@@ -29,8 +29,12 @@ pub(crate) struct Session {
     want: VecDeque<VersionItem>,
     give: VecDeque<Position>,
     asked: usize,
-    /// Those of the positions asked for whose entries were held when they were: what comes may be older than what is evicted meanwhile.
-    held: BTreeSet<Position>,
+    /// What was left here of those positions asked for that had been evicted.
+    left: BTreeMap<Position, u64>,
+    /// What goes to the peer once more, because it has evicted it, and what it has left.
+    again: BTreeMap<Position, u64>,
+    /// What was asked for, or given, twice: not a third time.
+    repeated: BTreeSet<Position>,
     /// This node's clock then.
     began: Hlc,
     /// Of theirs, what must go with the next request.
@@ -137,7 +141,9 @@ impl Session {
             want: VecDeque::new(),
             give: VecDeque::new(),
             asked: 0,
-            held: BTreeSet::new(),
+            left: BTreeMap::new(),
+            again: BTreeMap::new(),
+            repeated: BTreeSet::new(),
             began: Hlc::ZERO,
             gone: Vec::new(),
             ended: Vec::new(),
@@ -200,7 +206,7 @@ impl Session {
             }
             (
                 Expects::Exchange,
-                SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted },
+                SyncReply::Exchange { clock, entries, answered, refused, gone, handed, evicted, again },
             ) => {
                 let answered = answered as usize;
                 // A reply that answers nothing of what was asked would keep the session going for ever.
@@ -214,17 +220,25 @@ impl Session {
                 if evicted.iter().any(|evicted| !asked.contains(&evicted.item.at)) {
                     return Err("names what was not asked for as evicted");
                 }
+                if again.iter().any(|item| usize::from(item.at.slot) >= SLOTS) {
+                    return Err("asks again for what does not exist");
+                }
                 engine.follow(clock, Stamp::ZERO);
                 engine.remove_gone(&gone);
                 if let Some(refused) = refused {
                     self.mine.leave_out(refused);
                     self.report.left_out = true;
                 }
-                let Taken { changed, refused, gone } =
-                    merge(engine, entries, |at| match self.held.contains(&at) {
-                        true => Brought::PerhapsLate,
-                        false => Brought::AsHeld,
-                    });
+                self.give_again(&again);
+                let Taken { changed, refused, gone, late } =
+                    merge(engine, entries, |at| self.left.get(&at).copied());
+                for item in late {
+                    // Asked for now, it is not older than what was evicted here.
+                    match self.repeated.insert(item.at) {
+                        true => self.want.push_back(item),
+                        false => self.theirs.leave_out(Hlc::ZERO),
+                    }
+                }
                 if let Some(refused) = refused {
                     self.theirs.leave_out(refused);
                 }
@@ -342,23 +356,40 @@ impl Session {
         Ok(())
     }
 
+    /// The peer has evicted these, and what it was given may be older than what went: collected from now on it is not.
+    fn give_again(&mut self, again: &[VersionItem]) {
+        for item in again {
+            if self.repeated.insert(item.at) {
+                self.again.insert(item.at, item.version);
+                self.give.push_back(item.at);
+            } else {
+                // Its oldest part may be of any time.
+                self.mine.leave_out(Hlc::ZERO);
+                self.report.left_out = true;
+            }
+        }
+    }
+
     /// Entries first, then the rest of the listing, then further slots.
     fn next_request(&mut self, engine: &EngineState) -> SyncRequest {
         if !self.want.is_empty() || !self.give.is_empty() {
             self.expects = Expects::Exchange;
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
-            self.held = want.iter().copied().filter(|at| engine.store.is_whole_at(*at)).collect();
+            self.left = want.iter().filter_map(|at| Some((*at, engine.store.left_at(*at)?))).collect();
             let clock = engine.clock.send_time();
             let Collected { entries, answered, handed, evicted: _ } =
                 collect(engine, &self.node, self.give.make_contiguous());
-            self.give.drain(..answered);
+            let given = self.give.drain(..answered);
+            let again =
+                given.filter_map(|at| Some(VersionItem { at, version: self.again.remove(&at)? })).collect();
             self.report.sent += entries.len() as u64;
             if !handed.is_empty() {
                 self.mine.hand_over();
                 self.report.handed += handed.len() as u64;
             }
-            return SyncRequest::Exchange { clock, entries, want, gone: std::mem::take(&mut self.gone) };
+            let gone = std::mem::take(&mut self.gone);
+            return SyncRequest::Exchange { clock, entries, again, want, gone };
         }
         let listing = self.listing.take().or_else(|| {
             let count = self.differing.len().min(SLOTS_LIMIT);

@@ -25,6 +25,10 @@ fn later(from: &Arc<EngineState>, actor: u64) -> Arc<EngineState> {
     to
 }
 
+fn actor(node: &EngineState) -> ActorId {
+    node.clock.mint(None).actor
+}
+
 /// Runs a session to its end through the wire format; gives its report and the bytes that passed.
 fn run(a: &EngineState, b: &EngineState) -> (Report, usize) {
     run_with(a, b, true)
@@ -35,7 +39,6 @@ fn run_to(a: &EngineState, b: &EngineState, skip_young: bool) -> Report {
 }
 
 fn run_with(a: &EngineState, b: &EngineState, skip_young: bool) -> (Report, usize) {
-    let actor = |node: &EngineState| node.clock.mint(None).actor;
     let now = Instant::now();
     let mut session = Session::new((b.node.clone(), actor(b)), 99, skip_young);
     let mut request = session.start(a, now);
@@ -137,6 +140,7 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         SyncRequest::Exchange {
             clock: Hlc::ZERO,
             entries: vec![],
+            again: vec![],
             want: vec![Position { slot: u16::MAX, hash: 0 }],
             gone: vec![],
         },
@@ -164,7 +168,7 @@ fn requests_and_replies_that_make_no_sense_change_nothing() {
         owners: OwnerTable::default(),
         groups: Some(vec![1; crate::store::GROUPS]),
     };
-    let item = crate::store::VersionItem { at: Position { slot: 20_000, hash: 1 }, version: 1 };
+    let item = VersionItem { at: Position { slot: 20_000, hash: 1 }, version: 1 };
     for reply in [root, SyncReply::Slots { differing: vec![1] }] {
         assert!(session.reply(&a, reply, Instant::now()).is_ok());
     }
@@ -358,8 +362,13 @@ fn a_forced_tombstone_spares_a_key_that_the_absent_wrote_again() {
 fn entries_that_were_sent_too_long_ago_are_turned_away() {
     let (a, b) = (engine_at(1, WRITTEN_MS), engine_at(2, WRITTEN_MS + 26_000));
     set(&a, "k", "v");
-    let exchange =
-        SyncRequest::Exchange { clock: a.clock.send_time(), entries: a.export(), want: vec![], gone: vec![] };
+    let exchange = SyncRequest::Exchange {
+        clock: a.clock.send_time(),
+        entries: a.export(),
+        again: vec![],
+        want: vec![],
+        gone: vec![],
+    };
     assert!(respond(&b, (&a.node, ActorId::new(1)), exchange, Instant::now()).is_err());
     assert!(b.export().is_empty());
     assert_eq!(b.counters.refused_stale.get(), 1);
