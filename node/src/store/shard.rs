@@ -71,18 +71,21 @@ impl Shard {
         entry: &Entry,
         left: Option<u64>,
     ) -> bool {
+        // A part does not pass for the whole.
+        if entry.is_delta() {
+            return false;
+        }
         let slot = &self.slots[slot];
-        let (now, may_lack) = match slot.find(hash, key) {
-            Some(record) if record.is_partial() => {
-                (record.version(&self.actors), record.stamp(&self.actors) == entry.stamp())
+        match (slot.find(hash, key), slot.stub(hash)) {
+            // It may have grown since. That it was evicted once more and came back in part is seen by its reader, who recalls it.
+            (Some(record), _) => {
+                record.is_partial() && record.stamp(&self.actors) <= entry.stamp() && left.is_none()
             }
-            Some(_) => return false,
-            None => match slot.stub(hash) {
-                Some(stub) => (stub.version, !stub.stands_for(entry) && stub.may_belong_to(entry.stamp())),
-                None => return false,
-            },
-        };
-        may_lack && left != Some(now)
+            (None, Some(stub)) => {
+                !stub.stands_for(entry) && stub.may_belong_to(entry.stamp()) && left != Some(stub.version)
+            }
+            (None, None) => false,
+        }
     }
 
     pub(super) fn slots(&self) -> &[Slot] {

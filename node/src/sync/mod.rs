@@ -7,6 +7,7 @@
 //! peer, which sends it in parts, and the session proves to neither side's watermarks that it was seen.
 
 mod collect;
+mod repeats;
 mod respond;
 mod session;
 mod watermarks;

@@ -1,11 +1,12 @@
 //! The side of a sync session that began it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use rumour_crdt::{ActorId, Hlc, Stamp};
 use rumour_transport::NodeId;
 use tokio::time::Instant;
 
+use super::repeats::Repeats;
 use super::{Collected, SETTLED_AFTER, STALE, Taken, WANT_LIMIT, collect, merge};
 use crate::engine::EngineState;
 use crate::message::{GoneItem, OwnerTable, SyncReply, SyncRequest};
@@ -29,12 +30,7 @@ pub(crate) struct Session {
     want: VecDeque<VersionItem>,
     give: VecDeque<Position>,
     asked: usize,
-    /// What was left here of those positions asked for that had been evicted.
-    left: BTreeMap<Position, u64>,
-    /// What goes to the peer once more, because it has evicted it, and what it has left.
-    again: BTreeMap<Position, u64>,
-    /// What was asked for, or given, twice: not a third time.
-    repeated: BTreeSet<Position>,
+    repeats: Repeats,
     /// This node's clock then.
     began: Hlc,
     /// Of theirs, what must go with the next request.
@@ -141,9 +137,7 @@ impl Session {
             want: VecDeque::new(),
             give: VecDeque::new(),
             asked: 0,
-            left: BTreeMap::new(),
-            again: BTreeMap::new(),
-            repeated: BTreeSet::new(),
+            repeats: Repeats::default(),
             began: Hlc::ZERO,
             gone: Vec::new(),
             ended: Vec::new(),
@@ -220,8 +214,8 @@ impl Session {
                 if evicted.iter().any(|evicted| !asked.contains(&evicted.item.at)) {
                     return Err("names what was not asked for as evicted");
                 }
-                if again.iter().any(|item| usize::from(item.at.slot) >= SLOTS) {
-                    return Err("asks again for what does not exist");
+                if again.iter().any(|item| !self.repeats.was_given(item.at)) {
+                    return Err("asks again for what it was not given");
                 }
                 engine.follow(clock, Stamp::ZERO);
                 engine.remove_gone(&gone);
@@ -231,10 +225,10 @@ impl Session {
                 }
                 self.give_again(&again);
                 let Taken { changed, refused, gone, late } =
-                    merge(engine, entries, |at| self.left.get(&at).copied());
+                    merge(engine, entries, |at| self.repeats.left(at));
                 for item in late {
                     // Asked for now, it is not older than what was evicted here.
-                    match self.repeated.insert(item.at) {
+                    match self.repeats.ask_again(item.at) {
                         true => self.want.push_back(item),
                         false => self.theirs.leave_out(Hlc::ZERO),
                     }
@@ -250,7 +244,9 @@ impl Session {
                 self.report.received += changed;
                 let asked_all = engine.watermarks.lock().asked_all();
                 for evicted in &evicted {
-                    if !engine.store.evicted_elsewhere(evicted, self.began, asked_all) {
+                    let is_known = engine.store.evicted_elsewhere(evicted, self.began, asked_all);
+                    // What came of it before was not taken.
+                    if !is_known || self.repeats.was_asked_again(evicted.item.at) {
                         self.theirs.evicted();
                     }
                 }
@@ -358,10 +354,10 @@ impl Session {
 
     /// The peer has evicted these, and what it was given may be older than what went: collected from now on it is not.
     fn give_again(&mut self, again: &[VersionItem]) {
-        for item in again {
-            if self.repeated.insert(item.at) {
-                self.again.insert(item.at, item.version);
-                self.give.push_back(item.at);
+        // At once: what the peer has left changes with whatever comes to it meanwhile.
+        for item in again.iter().rev() {
+            if self.repeats.give_again(*item) {
+                self.give.push_front(item.at);
             } else {
                 // Its oldest part may be of any time.
                 self.mine.leave_out(Hlc::ZERO);
@@ -376,14 +372,16 @@ impl Session {
             self.expects = Expects::Exchange;
             let want: Vec<_> = self.want.iter().map(|item| item.at).take(WANT_LIMIT).collect();
             self.asked = want.len();
-            self.left = want.iter().filter_map(|at| Some((*at, engine.store.left_at(*at)?))).collect();
+            self.repeats.asking(&engine.store, &want);
             let clock = engine.clock.send_time();
-            let Collected { entries, answered, handed, evicted: _ } =
+            let Collected { entries, answered, handed, evicted } =
                 collect(engine, &self.node, self.give.make_contiguous());
-            let given = self.give.drain(..answered);
-            let again =
-                given.filter_map(|at| Some(VersionItem { at, version: self.again.remove(&at)? })).collect();
+            let again = self.repeats.giving(self.give.drain(..answered));
             self.report.sent += entries.len() as u64;
+            if !evicted.is_empty() {
+                // Between its turn in the listing and here.
+                self.mine.evicted();
+            }
             if !handed.is_empty() {
                 self.mine.hand_over();
                 self.report.handed += handed.len() as u64;
