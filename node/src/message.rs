@@ -109,6 +109,8 @@ pub(crate) struct Ack {
     pub(crate) clock: Hlc,
     /// Writes whose stamps lie too far in the receiver's future. They come in by sync later.
     pub(crate) refused: Vec<Dot>,
+    /// What of the batch is dead by a tombstone that was forced out.
+    pub(crate) gone: Vec<GoneItem>,
 }
 
 /// Keys that the sender has evicted and needs.

@@ -223,8 +223,8 @@ proptest! {
         let fair = fair::fair_shares(&weights, &vec![0; weights.len()], configuration.owners_per_slot());
         for ((node, load), fair) in loads(&Table::new(&configuration)).into_iter().zip(fair) {
             let wanted = fair * SLOTS as f64;
-            // Few slots jump by one at a time, and the rates of several members at once.
-            prop_assert!((load as f64 - wanted).abs() <= (wanted * 0.03).max(2.0), "{node}: {load} and not {wanted}");
+            // Few slots jump by one at a time, and the rates of several members at once: three are 12 % of 25.
+            prop_assert!((load as f64 - wanted).abs() <= (wanted * 0.03).max(3.0), "{node}: {load} and not {wanted}");
         }
     }
 

@@ -15,7 +15,7 @@ use super::fanout::PeerQueue;
 use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
 use super::patience::Patience;
 use crate::engine::EngineState;
-use crate::message::{Ack, Batch, kind};
+use crate::message::{Ack, Batch, GoneItem, kind};
 use crate::store::{Applied, Brought};
 
 /// Batches under way and not acknowledged at most. While all are out, changes gather in the outbox.
@@ -176,15 +176,20 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     Some(Batch { number, clock, flushed: engine.store.flushed(), entries })
 }
 
-/// What is sent of a key: `None` if a flush removed it meanwhile, as the watermark in the batch's head covers it.
+/// What is sent of a key: `None` if it was removed meanwhile, by a flush, as the watermark in the batch's head covers it, or because it was
+/// deleted.
 fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> Option<Entry> {
     match change {
         Change::Whole => engine.store.peek(key, now_ms, Entry::clone),
         Change::Delta(delta) => {
             // Contributions to an epoch that has ended are void: what ended it is sent.
             let newer = |entry: &Entry| (entry.stamp() > delta.stamp()).then(|| entry.clone());
-            let newer = engine.store.peek(key, now_ms, newer).flatten();
-            Some(newer.unwrap_or_else(|| Entry::clone(delta)))
+            match engine.store.peek(key, now_ms, newer) {
+                Some(newer) => Some(newer.unwrap_or_else(|| Entry::clone(delta))),
+                // What ended it is removed already.
+                None if !engine.store.may_be_evicted(key) => None,
+                None => Some(Entry::clone(delta)),
+            }
         }
     }
 }
@@ -202,6 +207,7 @@ fn acknowledge(
     let ack: Ack = codec::decode(body).map_err(|error| error.to_string())?;
     engine.follow(ack.clock, rumour_crdt::Stamp::ZERO);
     let keys = queue.outbox.lock().acknowledge(link, ack.number).ok_or("an acknowledgement out of order")?;
+    engine.remove_gone(&ack.gone);
     let refused = ack.refused.len().min(keys.len());
     engine.counters.replication_sent.add((keys.len() - refused) as u64);
     if refused > 0 {
@@ -287,14 +293,18 @@ fn check_age(engine: &EngineState, batch: &Batch) -> Result<(), String> {
 
 fn apply(engine: &EngineState, batch: Batch) -> Ack {
     engine.follow(batch.clock, batch.flushed);
-    let mut refused = Vec::new();
+    let (mut refused, mut gone) = (Vec::new(), Vec::new());
     for (key, entry) in batch.entries {
-        let (dot, whole) = (entry.newest().dot(), !entry.is_delta());
+        let (newest, version, whole) = (entry.newest(), entry.version(), !entry.is_delta());
+        let forced_out = engine.watermarks.lock().is_forced_out(&entry);
         match engine.apply(&key, entry, Brought::ByReplication) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
+            Some(Applied::Collected) if forced_out => {
+                gone.push(GoneItem { key: key.clone(), version, newest });
+            }
             Some(Applied::Collected | Applied::Late) => {}
             None => {
-                refused.push(dot);
+                refused.push(newest.dot());
                 continue;
             }
         }
@@ -302,7 +312,7 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
             engine.has_arrived(&key);
         }
     }
-    Ack { number: batch.number, clock: engine.clock.send_time(), refused }
+    Ack { number: batch.number, clock: engine.clock.send_time(), refused, gone }
 }
 
 /// Links without a network.
@@ -369,6 +379,26 @@ mod tests {
         let entries = vec![(Bytes::from_static(b"k"), Entry::value(Bytes::new(), None, stamp, None))];
         assert!(check_age(&engine, &batch(clock, entries.clone())).is_err());
         assert_eq!(check_age(&engine, &batch(stamp.time, entries)), Ok(()));
+    }
+
+    #[test]
+    fn contributions_to_what_was_deleted_and_removed_since_are_not_sent() {
+        let (a, b, absent) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
+        a.fanout.queue(&b.node);
+        a.fanout.queue(&absent.node);
+        let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
+        add(&here, 0..2);
+        carry(&a, &b);
+        assert_eq!(there.delete(b"a set with a key of some length"), Ok(true));
+        b.fanout
+            .queue(&a.node)
+            .outbox
+            .lock()
+            .hand_over(&Bytes::from_static(b"a set with a key of some length"));
+        carry(&b, &a);
+        assert_eq!(a.force_out(0).map(|forced| forced.records), Some(1));
+        carry(&a, &absent);
+        assert_eq!(absent.export(), vec![]);
     }
 
     #[test]

@@ -326,6 +326,31 @@ fn a_value_whose_tombstone_was_forced_out_goes_and_what_was_written_since_stays(
 }
 
 #[test]
+fn what_is_dead_and_too_large_for_a_session_goes_all_the_same() {
+    for begun_by_the_absent in [true, false] {
+        let (a, b) = (small_messages(1), small_messages(2));
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            let mut watermarks = one.watermarks.lock();
+            watermarks.acquainted();
+            watermarks.met(&other.node, actor(other), one.clock.send_time());
+        }
+        add(&a, "large", 0..300);
+        // The absent one gets it, and both know that.
+        run_to(&a, &b, false);
+        carry(&a, &b);
+        run_to(&a, &b, false);
+        Engine::new(a.clone()).delete(b"large").expect("serves");
+        a.fanout.queue(&b.node).outbox.lock().clear();
+        assert_eq!(a.force_out(0).map(|forced| forced.records), Some(1));
+        let (from, to) = if begun_by_the_absent { (&b, &a) } else { (&a, &b) };
+        run_to(from, to, false);
+        carry(&b, &a);
+        assert!(!Engine::new(b.clone()).exists(b"large"), "begun by {}", from.node);
+        assert_eq!((b.counters.removed_gone.get(), a.store.root_cell()), (1, b.store.root_cell()));
+    }
+}
+
+#[test]
 fn tombstones_take_no_more_than_their_share_of_the_memory() {
     let (small, large) = (engine_within(1, 1_000_000, 400_000), engine_at(2, 1_000_000));
     let delete = |engine: &Arc<EngineState>, number: u32| {
