@@ -51,8 +51,8 @@ impl<'a> Writer<'a> {
         let entry = self.state.as_ref()?;
         match self.delta {
             _ if self.whole => Some(Change::Whole),
-            // All there is here may be a part of it where the key was evicted: only a delta says so.
-            Some(contents) => Some(Change::contributed(entry.with_contents(contents), self.fresh)),
+            Some(_) if self.fresh => Some(Change::Whole),
+            Some(contents) => Some(Change::Delta(Box::new(entry.with_contents(contents)))),
             None => None,
         }
     }

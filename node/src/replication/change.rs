@@ -15,14 +15,6 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// These contributions, which may be `all` that the sender holds.
-    pub(crate) fn contributed(delta: Entry, all: bool) -> Self {
-        match all && delta.payload_bytes() > DELTA_BYTES_LIMIT {
-            true => Self::Whole,
-            false => Self::Delta(Box::new(delta)),
-        }
-    }
-
     /// Both changes together.
     pub(crate) fn join(&mut self, other: &Self) {
         match (&mut *self, other) {
