@@ -385,9 +385,10 @@ mod tests {
     fn contributions_to_what_was_deleted_and_removed_since_are_not_sent() {
         let (a, b, absent) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
         a.fanout.queue(&b.node);
-        a.fanout.queue(&absent.node);
         let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
         add(&here, 0..2);
+        a.fanout.queue(&absent.node);
+        add(&here, 2..3);
         carry(&a, &b);
         assert_eq!(there.delete(b"a set with a key of some length"), Ok(true));
         b.fanout
