@@ -12,6 +12,10 @@ const TOLERANCE: f64 = 0.028;
 const AIM: f64 = 0.98;
 /// How much of the way a rate goes at a time. Loads react to several rates at once.
 const STEP: f64 = 0.9;
+/// By how much a step is shorter than the one before that went the other way.
+const DAMPING: f64 = 0.7;
+/// After so many steps those that go to and fro get shorter.
+const STEPS_AT_LENGTH: usize = 12;
 /// Members up to which looking for each costs less than sorting all.
 const FEW: usize = 8;
 /// Steps after which it is left at that: some loads cannot be had, as few slots as there are.
@@ -38,6 +42,15 @@ pub(super) struct Spread {
     quantiles: Vec<f64>,
 }
 
+/// How a member's rate moves.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// How much of the way it goes at a time.
+    length: f64,
+    /// Which way it went last.
+    falls: bool,
+}
+
 impl Spread {
     /// Rates at which the members have their fair shares of `copies` of every slot.
     pub(super) fn even(field: Field, nodes: &[NodeId], copies: usize) -> Self {
@@ -47,8 +60,9 @@ impl Spread {
         let mut spread =
             Self { zones, zones_len, rates: weights, draws: draws(nodes), quantiles: quantiles() };
         if copies < nodes.len() {
-            for _ in 0..STEPS_LIMIT {
-                if !spread.step(&fair, copies) {
+            let mut paces = vec![Pace { length: STEP, falls: false }; nodes.len()];
+            for steps in 0..STEPS_LIMIT {
+                if !spread.step(&fair, copies, &mut paces, steps >= STEPS_AT_LENGTH) {
                     break;
                 }
             }
@@ -56,8 +70,9 @@ impl Spread {
         spread
     }
 
-    /// Moves the rates of those whose load is too far off. Returns whether there were any.
-    fn step(&mut self, fair: &[f64], copies: usize) -> bool {
+    /// Moves the rates of those whose load is too far off. Returns whether there were any. What still goes to and fro when it is `damped`,
+    /// because few slots jump together, comes to rest in between.
+    fn step(&mut self, fair: &[f64], copies: usize, paces: &mut [Pace], damped: bool) -> bool {
         let mut loads = vec![0_u32; fair.len()];
         for slot in 0..SLOTS {
             for member in self.choose(slot, copies) {
@@ -72,7 +87,13 @@ impl Spread {
             let off = load.max(1.0) / wanted;
             if (off - 1.0).abs() > TOLERANCE && !is_near {
                 let aim = off.clamp(1.0 - TOLERANCE * AIM, 1.0 + TOLERANCE * AIM);
-                self.rates[member] *= libm::pow(aim / off, STEP);
+                let pace = &mut paces[member];
+                let turned = pace.falls != (off > 1.0);
+                pace.falls = off > 1.0;
+                if damped && turned {
+                    pace.length *= DAMPING;
+                }
+                self.rates[member] *= libm::pow(aim / off, pace.length);
                 moved = true;
             }
         }
