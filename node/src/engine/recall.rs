@@ -330,6 +330,18 @@ mod tests {
         assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
     }
 
+    #[test]
+    fn all_that_another_node_has_is_no_whole_either() {
+        let (small, peer) = pair(true);
+        let (here, there) = (Engine::new(small.clone()), Engine::new(peer.clone()));
+        put(&here, b"a");
+        evict(&here, b"set");
+        let queue = peer.fanout.queue(&"small".parse().expect("a name"));
+        put(&there, b"b");
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
+        assert!(here.is_missing(b"set"), "a third node may have both");
+    }
+
     #[tokio::test]
     async fn a_removal_by_itself_does_not_make_an_evicted_key_look_dead() {
         let (small, peer) = pair(true);
@@ -388,8 +400,8 @@ mod tests {
     fn delta_in(outbox: &Mutex<Outbox>) -> Entry {
         let mut delta = None;
         outbox.lock().next_batch(0, 1, |_, change| {
-            if let Change::Delta(entry) = change {
-                delta = Some((**entry).clone());
+            if let Change::Delta(waiting) = change {
+                delta = Some(waiting.entry.clone());
             }
             false
         });

@@ -22,8 +22,6 @@ pub struct Writer<'a> {
     expiry: ExpiryPolicy,
     /// Whether what the key holds, or a part of it, was evicted here.
     lacks: bool,
-    /// Whether nothing was known of the key: what is contributed now is all that there is.
-    fresh: bool,
     /// Whether the key was replaced: peers need all of it.
     whole: bool,
     /// The contributions made.
@@ -42,8 +40,7 @@ impl<'a> Writer<'a> {
         if let Some(entry) = state {
             entry.purge(now_ms);
         }
-        let fresh = state.is_none();
-        Self { state, clock, store, expiry, now_ms, lacks, fresh, whole: false, delta: None }
+        Self { state, clock, store, expiry, now_ms, lacks, whole: false, delta: None }
     }
 
     /// What peers have to be sent; `None` if nothing changed.
@@ -51,8 +48,7 @@ impl<'a> Writer<'a> {
         let entry = self.state.as_ref()?;
         match self.delta {
             _ if self.whole => Some(Change::Whole),
-            Some(_) if self.fresh => Some(Change::Whole),
-            Some(contents) => Some(Change::Delta(Box::new(entry.with_contents(contents)))),
+            Some(contents) => Some(Change::contributed(entry.with_contents(contents))),
             None => None,
         }
     }

@@ -179,18 +179,19 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
 /// What is sent of a key: `None` if it was removed meanwhile, by a flush, as the watermark in the batch's head covers it, or because it was
 /// deleted.
 fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> Option<Entry> {
-    match change {
-        Change::Whole => engine.store.peek(key, now_ms, Entry::clone),
-        Change::Delta(delta) => {
-            // Contributions to an epoch that has ended are void: what ended it is sent.
-            let newer = |entry: &Entry| (entry.stamp() > delta.stamp()).then(|| entry.clone());
-            match engine.store.peek(key, now_ms, newer) {
-                Some(newer) => Some(newer.unwrap_or_else(|| Entry::clone(delta))),
-                // What ended it is removed already.
-                None if !engine.store.may_be_evicted(key) => None,
-                None => Some(Entry::clone(delta)),
-            }
-        }
+    let Change::Delta(delta) = change else { return engine.store.peek(key, now_ms, Entry::clone) };
+    // Contributions to an epoch that has ended are void: what ended it is sent, or what began when that was removed.
+    let instead = |present: &Entry| {
+        let ended = present.stamp() > delta.entry.stamp();
+        let may_have_begun_anew =
+            present.stamp() < delta.entry.stamp() || delta.since <= engine.watermarks.lock().collected();
+        (ended || may_have_begun_anew && !present.is_delta()).then(|| present.clone())
+    };
+    match engine.store.peek(key, now_ms, instead) {
+        Some(instead) => Some(instead.unwrap_or_else(|| delta.entry.clone())),
+        // What ended it is removed already.
+        None if !engine.store.may_be_evicted(key) => None,
+        None => Some(delta.entry.clone()),
     }
 }
 
@@ -226,7 +227,7 @@ fn keep_refused(engine: &EngineState, queue: &PeerQueue, keys: Vec<(Bytes, Chang
     let is_refused = |(key, change): &(Bytes, Change)| {
         let sent = match change {
             Change::Whole => None,
-            Change::Delta(delta) => Some(delta.newest()),
+            Change::Delta(delta) => Some(delta.entry.newest()),
         };
         newest(key).into_iter().chain(sent).any(|stamp| refused.contains(&stamp.dot()))
     };
@@ -349,6 +350,10 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rumour_crdt::Hlc;
+
     use super::testing::carry;
     use super::*;
     use crate::engine::testing::{engine_at, engine_with};
@@ -358,8 +363,14 @@ mod tests {
     const MEMBERS: u32 = 100_000;
     const DELTA_BYTES_MAX: usize = 300;
 
+    const KEY: &[u8] = b"a set with a key of some length";
+
+    fn members(engine: &Engine) -> Option<usize> {
+        engine.read(KEY, |view| view?.members().map(rumour_crdt::Fields::len))
+    }
+
     fn add(engine: &Engine, members: std::ops::Range<u32>) {
-        let added = engine.write(b"a set with a key of some length", |key| {
+        let added = engine.write(KEY, |key| {
             let mut set = key.members().expect("it is a set or nothing");
             for member in members {
                 set.put(format!("member-{member:09}").as_bytes(), (), None);
@@ -372,7 +383,7 @@ mod tests {
     fn entries_that_were_sent_too_long_ago_are_refused_and_announcements_never() {
         let engine = engine_at(1, 1_000_000);
         let batch = |clock, entries| Batch { number: 1, clock, flushed: rumour_crdt::Stamp::ZERO, entries };
-        let clock = rumour_crdt::Hlc::default();
+        let clock = Hlc::default();
         assert_eq!(check_age(&engine, &batch(clock, Vec::new())), Ok(()), "its sender heard no clock yet");
         let writer = engine_at(2, 1_000_000);
         let stamp = writer.clock.mint(None);
@@ -381,8 +392,8 @@ mod tests {
         assert_eq!(check_age(&engine, &batch(stamp.time, entries)), Ok(()));
     }
 
-    #[test]
-    fn contributions_to_what_was_deleted_and_removed_since_are_not_sent() {
+    /// A node that has contributions waiting for an absent one, to a key that a third one has deleted and that was removed since.
+    fn waiting_in_vain() -> (Arc<EngineState>, Arc<EngineState>) {
         let (a, b, absent) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
         a.fanout.queue(&b.node);
         let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
@@ -390,16 +401,37 @@ mod tests {
         a.fanout.queue(&absent.node);
         add(&here, 2..3);
         carry(&a, &b);
-        assert_eq!(there.delete(b"a set with a key of some length"), Ok(true));
-        b.fanout
-            .queue(&a.node)
-            .outbox
-            .lock()
-            .hand_over(&Bytes::from_static(b"a set with a key of some length"));
+        assert_eq!(there.delete(KEY), Ok(true));
+        b.fanout.queue(&a.node).outbox.lock().hand_over(&Bytes::from_static(KEY));
         carry(&b, &a);
         assert_eq!(a.force_out(0).map(|forced| forced.records), Some(1));
+        (a, absent)
+    }
+
+    #[test]
+    fn contributions_to_what_was_deleted_and_removed_since_are_not_sent() {
+        let (a, absent) = waiting_in_vain();
         carry(&a, &absent);
         assert_eq!(absent.export(), vec![]);
+    }
+
+    #[test]
+    fn nor_do_they_come_along_with_what_began_since() {
+        let (a, absent) = waiting_in_vain();
+        add(&Engine::new(a.clone()), 3..4);
+        carry(&a, &absent);
+        assert_eq!(members(&Engine::new(absent)), Some(1));
+    }
+
+    #[test]
+    fn nor_in_place_of_what_another_node_began_since() {
+        let (a, absent) = waiting_in_vain();
+        let other = engine_at(4, 1_000_000);
+        other.fanout.queue(&a.node);
+        add(&Engine::new(other.clone()), 3..5);
+        carry(&other, &a);
+        carry(&a, &absent);
+        assert_eq!(members(&Engine::new(absent)), Some(2));
     }
 
     #[test]
@@ -416,14 +448,10 @@ mod tests {
         let (delta, _) = carry(&a, &b);
         println!("{MEMBERS} members: {whole} bytes, one more: {delta} bytes");
         assert!(delta < DELTA_BYTES_MAX, "{delta} bytes for one member");
-        let members = |engine: &Engine| {
-            engine.read(b"a set with a key of some length", |view| {
-                view?.members().map(rumour_crdt::Fields::len)
-            })
-        };
         assert_eq!(members(&here), Some(MEMBERS as usize + 1));
         assert_eq!(members(&there), Some(MEMBERS as usize + 11));
     }
+
     #[test]
     fn what_is_too_long_to_travel_is_counted_and_keeps_nothing_else() {
         let (a, b) = (engine_with(1, 1_000_000, 100), engine_at(2, 1_000_000));

@@ -370,10 +370,10 @@ mod tests {
                 fields.put(&seq.to_le_bytes(), (), None, origin, &mut Fields::delta());
             }
             let entry = Entry::ground(None, Kind::Set, Stamp::ZERO, |above| above);
-            Change::Delta(Box::new(entry.with_contents(delta)))
+            Change::contributed(entry.with_contents(delta))
         };
         let members = |change: &Change| match change {
-            Change::Delta(delta) => delta.members().map(Fields::len),
+            Change::Delta(delta) => delta.entry.members().map(Fields::len),
             Change::Whole => None,
         };
         let mut outbox = Outbox::new(10);

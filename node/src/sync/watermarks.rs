@@ -301,6 +301,11 @@ impl Watermarks {
         self.collected = self.collected.max(floor);
     }
 
+    /// Up to when records that had died were removed.
+    pub(crate) fn collected(&self) -> Hlc {
+        self.collected
+    }
+
     /// Records that died at or before `floor` were removed although not all owners know of them.
     pub(crate) fn forced_out(&mut self, floor: Hlc) {
         self.forced = self.forced.max(floor);
