@@ -519,7 +519,7 @@ impl EngineState {
                 self.counters.conflicts.add(merged.conflicts as u64);
                 self.conflicts.record(key, merged);
             }
-            Applied::Collected => self.counters.collected_again.add(1),
+            Applied::Collected(_) => self.counters.collected_again.add(1),
             Applied::Flushed | Applied::Late => {}
         }
         Some(applied)

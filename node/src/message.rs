@@ -109,7 +109,7 @@ pub(crate) struct Ack {
     pub(crate) clock: Hlc,
     /// Writes whose stamps lie too far in the receiver's future. They come in by sync later.
     pub(crate) refused: Vec<Dot>,
-    /// What of the batch is dead by a tombstone that was forced out.
+    /// What of the batch is dead.
     pub(crate) gone: Vec<GoneItem>,
 }
 
@@ -153,12 +153,14 @@ pub(crate) enum SyncRequest {
     Done { until: Hlc, owners: OwnerTable, gone: Vec<GoneItem> },
 }
 
-/// A key whose tombstone was forced out, and the version that is dead by it.
+/// A key that was deleted and removed, and the version that is dead by that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GoneItem {
     pub(crate) key: Bytes,
     pub(crate) version: u64,
     pub(crate) newest: Stamp,
+    /// Whether its tombstone was forced out: not all owners may know of it.
+    pub(crate) forced: bool,
 }
 
 /// The answer to a [`SyncRequest`] of the same name.
@@ -171,9 +173,9 @@ pub(crate) enum SyncReply {
     /// The versions, in order, and where to go on when they did not all fit.
     Versions { items: Vec<VersionItem>, next: Option<Position> },
     /// Wanted entries, as many as fit; those from `answered` on must be asked for again. `refused` is the lowest stamp of yours
-    /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too
-    /// large for a message and comes by replication, `evicted` what of it I do not have any more, `again` what of yours may have left you too early, with the versions of what I have
-    /// left: give it once more.
+    /// that lies too far in my future, `gone` what of yours is dead, `handed` what of the wanted is too large for a message and
+    /// comes by replication, `evicted` what of it I do not have any more, `again` what of yours may have left you too early, with
+    /// the versions of what I have left: give it once more.
     Exchange {
         clock: Hlc,
         entries: Vec<(Bytes, Entry)>,

@@ -15,7 +15,7 @@ use super::fanout::PeerQueue;
 use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
 use super::patience::Patience;
 use crate::engine::EngineState;
-use crate::message::{Ack, Batch, GoneItem, kind};
+use crate::message::{Ack, Batch, kind};
 use crate::store::{Applied, Brought};
 
 /// Batches under way and not acknowledged at most. While all are out, changes gather in the outbox.
@@ -296,14 +296,11 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
     engine.follow(batch.clock, batch.flushed);
     let (mut refused, mut gone) = (Vec::new(), Vec::new());
     for (key, entry) in batch.entries {
-        let (newest, version, whole) = (entry.newest(), entry.version(), !entry.is_delta());
-        let forced_out = engine.watermarks.lock().is_forced_out(&entry);
+        let (newest, whole) = (entry.newest(), !entry.is_delta());
         match engine.apply(&key, entry, Brought::ByReplication) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
-            Some(Applied::Collected) if forced_out => {
-                gone.push(GoneItem { key: key.clone(), version, newest });
-            }
-            Some(Applied::Collected | Applied::Late) => {}
+            Some(Applied::Collected(dead)) => gone.extend(engine.gone(key.clone(), &dead)),
+            Some(Applied::Late) => {}
             None => {
                 refused.push(newest.dot());
                 continue;

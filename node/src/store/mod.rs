@@ -70,12 +70,21 @@ pub(crate) enum Brought {
 pub(crate) enum Applied {
     /// It lies at or below the flush watermark: already gone.
     Flushed,
-    /// Nothing is held of the key, and this was: it is dead and removed already.
-    Collected,
+    /// It was held, and is dead and removed already.
+    Collected(Dead),
     /// It may be less than what was evicted here, and would pass for all that there is: it has to be asked for.
     Late,
     /// It was merged, with this effect.
     Merged(Merged),
+}
+
+/// An entry that is dead and removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dead {
+    pub(crate) version: u64,
+    pub(crate) newest: Stamp,
+    /// What is held of the key began afterwards, and would lose to it.
+    pub(crate) outlived: bool,
 }
 
 /// A locked shard. Adds to the store's total what it grew by when it is let go.
@@ -179,9 +188,9 @@ impl Store {
     ///
     /// An expiry that is due at `now_ms` takes effect at once, so that nothing expired becomes visible. The very version that
     /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does a removal
-    /// by itself, or what may have been sent too early to be all that was evicted. Any other takes the stub's place, contributions without the rest as a part of the state. `is_collected` tells whether
-    /// an entry was seen here and would be held if it had not been removed; it must not use the store. Where eviction may
-    /// be why nothing is held it is asked of dead entries alone.
+    /// by itself, or what may have been sent too early to be all that was evicted. Any other takes the stub's place, contributions
+    /// without the rest as a part of the state. `is_collected` tells whether an entry was seen here and would be held if it had not been
+    /// removed; it must not use the store. Where eviction may be why nothing is held it is asked of dead entries alone.
     pub(crate) fn apply(
         &self,
         key: &[u8],
@@ -226,7 +235,8 @@ impl Store {
             let outlived = |entry: &Entry| entry.contents().is_some() && entry.stamp() < incoming.stamp();
             let known = remembers || !incoming.is_visible();
             if known && present.as_ref().is_none_or(outlived) && is_collected(&incoming) {
-                return Applied::Collected;
+                let (version, newest) = (incoming.version(), incoming.newest());
+                return Applied::Collected(Dead { version, newest, outlived: present.is_some() });
             }
             let Some(entry) = present else {
                 match remembers && brought == Brought::ByReplication {

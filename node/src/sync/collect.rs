@@ -1,11 +1,13 @@
 //! Acting on what is agreed: removing what is dead, and turning away what comes too late.
 
+use bytes::Bytes;
 use rumour_crdt::Hlc;
 use tokio::time::Instant;
 
 use super::watermarks::MESSAGE_AGE_LIMIT;
 use crate::engine::EngineState;
 use crate::message::GoneItem;
+use crate::store::Dead;
 
 /// Records removed in one go at most, so that no task is held up for long: some 1.5 ms.
 const COLLECT_LIMIT: usize = 5_000;
@@ -52,10 +54,24 @@ impl EngineState {
         (records > 0).then_some(Forced { records, floor })
     }
 
+    /// What a peer is told that brought what is dead here, if it does not come to know that by itself: because the tombstone was forced out,
+    /// or because what began since would lose to it there.
+    pub(crate) fn gone(&self, key: Bytes, dead: &Dead) -> Option<GoneItem> {
+        let Dead { version, newest, outlived } = *dead;
+        let forced = newest.time <= self.watermarks.lock().forced();
+        (forced || outlived).then_some(GoneItem { key, version, newest, forced })
+    }
+
     /// Removes what a peer says is dead, unless it was changed since.
     pub(crate) fn remove_gone(&self, gone: &[GoneItem]) {
-        for GoneItem { key, version, newest } in gone {
-            self.watermarks.lock().forced_out(newest.time);
+        for GoneItem { key, version, newest, forced } in gone {
+            {
+                let mut watermarks = self.watermarks.lock();
+                match forced {
+                    true => watermarks.forced_out(newest.time),
+                    false => watermarks.collecting(newest.time),
+                }
+            }
             if self.store.remove_gone(key, *version) {
                 self.counters.removed_gone.add(1);
             }

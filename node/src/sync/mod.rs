@@ -86,7 +86,7 @@ struct Taken {
     refused: Option<Hlc>,
     /// Those that may lack something that was evicted here, with the versions of what is left.
     late: Vec<VersionItem>,
-    /// Those that are dead by a tombstone that was forced out.
+    /// Those that are dead and that the peer should drop.
     gone: Vec<GoneItem>,
 }
 
@@ -98,13 +98,12 @@ fn merge(
 ) -> Taken {
     let mut taken = Taken::default();
     for (key, entry) in entries {
-        let (newest, version) = (entry.newest(), entry.version());
-        let forced_out = engine.watermarks.lock().is_forced_out(&entry);
+        let newest = entry.newest();
         let at = engine.store.position(&key);
         match engine.apply(&key, entry, Brought::After(left(at))) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
-            Some(Applied::Collected) if forced_out => taken.gone.push(GoneItem { key, version, newest }),
-            Some(Applied::Collected | Applied::Flushed) => {}
+            Some(Applied::Collected(dead)) => taken.gone.extend(engine.gone(key, &dead)),
+            Some(Applied::Flushed) => {}
             // If nothing is left any more, whoever asks again is told.
             Some(Applied::Late) => {
                 let version = engine.store.left_at(at).unwrap_or_default();

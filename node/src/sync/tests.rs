@@ -283,6 +283,28 @@ fn a_tombstone_that_comes_again_is_not_received_and_stalls_nothing() {
     assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1), "nothing is gone by force");
 }
 
+#[test]
+fn what_began_after_a_delete_was_collected_wins_where_it_was_not_collected_yet() {
+    for begun_by_the_one_behind in [true, false] {
+        let (a, b) = acquainted_pair();
+        Engine::new(a.clone()).delete(b"k").expect("serves");
+        run_to(&a, &b, false);
+        a.watermarks.lock().collecting(Hlc::MAX);
+        a.store.collect(Hlc::MAX, 10, || a.clock.send_time());
+        a.store.collect(Hlc::from_bits(u64::MAX - 1), 10, || a.clock.send_time());
+        assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1));
+        add(&a, "k", 0..2);
+        carry(&a, &b);
+        for _ in 0..2 {
+            let (from, to) = if begun_by_the_one_behind { (&b, &a) } else { (&a, &b) };
+            run_to(from, to, false);
+        }
+        assert_eq!(a.store.root_cell(), b.store.root_cell());
+        assert_eq!((b.store.tombstones(), Engine::new(b.clone()).exists(b"k")), (0, true));
+        assert_eq!(b.watermarks.lock().forced(), Hlc::ZERO, "every owner knew of the delete");
+    }
+}
+
 /// What removes holds its task for as long: a mass expiry must not make that long.
 #[test]
 fn what_is_dead_is_removed_some_thousands_at_a_time() {

@@ -322,11 +322,6 @@ impl Watermarks {
         entry.newest().time <= self.collected && self.has_seen(entry)
     }
 
-    /// Whether an entry that is collected may be one whose tombstone was forced out, so that its holder cannot know that it is dead.
-    pub(crate) fn is_forced_out(&self, entry: &Entry) -> bool {
-        entry.newest().time <= self.forced && self.has_seen(entry)
-    }
-
     /// Every part of an entry is as old as its newest stamp, at least.
     fn has_seen(&self, entry: &Entry) -> bool {
         let newest = entry.newest().time;

@@ -194,10 +194,10 @@ fn the_fence_turns_away_only_what_was_seen_and_may_be_collected() {
     assert!(one.is_collected(&entry(ms + 10, 0)), "it has seen what it wrote itself");
     assert!(!one.is_collected(&entry(ms + 1, 1)), "that was never seen");
     assert!(!one.is_collected(&entry(ms, 7)), "nor was that writer");
-    assert!(!one.is_forced_out(&entry(ms, 1)), "nothing is said to be gone in good times");
-    one.forced_out(Hlc::from_parts(ms, 0));
-    assert!(one.is_forced_out(&entry(ms, 1)));
-    assert!(!one.is_forced_out(&entry(ms + 10, 0)));
+    assert_eq!(one.forced(), Hlc::ZERO, "nothing is said to be gone in good times");
+    one.forced_out(Hlc::from_parts(ms + 20, 0));
+    assert_eq!(one.forced(), Hlc::from_parts(ms + 20, 0));
+    assert!(one.is_collected(&entry(ms + 20, 0)));
 }
 
 #[test]
