@@ -10,6 +10,7 @@ mod collect;
 mod repeats;
 mod respond;
 mod session;
+mod side;
 mod watermarks;
 
 use std::time::Duration;
