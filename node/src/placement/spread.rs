@@ -12,6 +12,8 @@ const TOLERANCE: f64 = 0.028;
 const AIM: f64 = 0.98;
 /// How much of the way a rate goes at a time. Loads react to several rates at once.
 const STEP: f64 = 0.9;
+/// By how much a step is longer at most for a member that owns nearly every slot.
+const RELUCTANCE_LIMIT: f64 = 8.0;
 /// By how much a step is shorter than the one before that went the other way.
 const DAMPING: f64 = 0.7;
 /// After so many steps those that go to and fro get shorter.
@@ -93,7 +95,9 @@ impl Spread {
                 if damped && turned {
                     pace.length *= DAMPING;
                 }
-                self.rates[member] *= libm::pow(aim / off, pace.length);
+                // The nearer a member is to owning every slot, the less its load follows its rate.
+                let reluctance = (1.0 / (1.0 - load / SLOTS as f64)).min(RELUCTANCE_LIMIT);
+                self.rates[member] *= libm::pow(aim / off, pace.length * reluctance);
                 moved = true;
             }
         }

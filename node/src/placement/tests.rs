@@ -216,6 +216,11 @@ fn a_small_share_comes_to_rest_between_large_ones() {
     assert_loads_are_near(&[1663, 820, 252, 1234, 19, 726, 1484, 1292, 647, 1585, 1133, 1573], 1);
 }
 
+#[test]
+fn a_member_that_owns_nearly_every_slot_comes_to_own_fewer() {
+    assert_loads_are_near(&[1008, 1171, 1112, 86], 3);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
