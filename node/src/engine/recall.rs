@@ -82,9 +82,9 @@ impl Engine {
                 counters.recalls_failed.add(1);
             } else if !recalled.absent.contains(key) {
                 counters.recalled.add(1);
-            } else if purpose == Purpose::Write {
+            } else if !self.inner.store.settle(key, self.now_ms()) && purpose == Purpose::Write {
                 // It may begin anew.
-                self.inner.store.settle(key, self.now_ms());
+                self.inner.store.note_absent(key);
             }
         }
         kept
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::engine::SetOptions;
-    use crate::engine::testing::{engine_at, engine_within};
+    use crate::engine::testing::{engine_at, engine_within, evict};
     use crate::error::WriteError;
     use crate::replication::{Change, Outbox};
     use crate::store::{Brought, Found};
@@ -155,19 +155,6 @@ mod tests {
         let set = small.recaller.set(Box::new(Peer { to: small.clone(), from }));
         assert!(set.is_ok());
         (small, peer)
-    }
-
-    /// Has the key evicted by writing others.
-    fn evict(engine: &Engine, key: &[u8]) {
-        for n in 0..1_000 {
-            if engine.is_missing(key) {
-                return;
-            }
-            let set =
-                engine.set(format!("filler {n}").as_bytes(), vec![b'x'; 500].into(), SetOptions::default());
-            set.expect("it serves");
-        }
-        panic!("it was not evicted");
     }
 
     impl Engine {
@@ -328,6 +315,20 @@ mod tests {
         let members = here.read(b"set", |view| view?.members().map(rumour_crdt::Fields::len));
         assert_eq!(members, Some(2));
         assert_eq!(small.store.stale_cells(), Vec::<u16>::new());
+    }
+
+    #[tokio::test]
+    async fn a_part_is_all_that_there_is_when_no_peer_has_more() {
+        let (small, _) = pair(true);
+        let (here, other) = (Engine::new(small.clone()), engine_at(3, 1_000_000));
+        put(&here, b"a");
+        evict(&here, b"set");
+        let queue = other.fanout.queue(&"small".parse().expect("a name"));
+        put(&Engine::new(other.clone()), b"b");
+        small.apply(b"set", delta_in(&queue.outbox), Brought::ByReplication);
+        assert!(here.is_missing(b"set"));
+        drop(here.recall([&b"set"[..]], Purpose::Read).await);
+        assert!(!here.is_missing(b"set"), "it is not asked for again at each read");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rumour_crdt::{ActorId, DigestKey};
 
-use super::{EngineState, Phase};
+use super::{Engine, EngineState, Phase, Purpose, SetOptions};
 use crate::clock::NodeClock;
 use crate::config::Tuning;
 use crate::conflicts::ConflictLog;
@@ -76,4 +76,16 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
     };
     state.phase.serve();
     Arc::new(state)
+}
+
+/// Has a key evicted by writing others.
+pub(crate) fn evict(engine: &Engine, key: &[u8]) {
+    for n in 0..10_000 {
+        if engine.lacks(key, Purpose::Read) {
+            return;
+        }
+        let filler = format!("filler {n}");
+        engine.set(filler.as_bytes(), vec![b'x'; 500].into(), SetOptions::default()).expect("it serves");
+    }
+    panic!("it was not evicted");
 }

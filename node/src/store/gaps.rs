@@ -55,15 +55,26 @@ impl Store {
         self.memory.wanting.store(wanted.len(), Relaxed);
     }
 
-    /// Takes what is held of a key for all that there is: no peer has more.
-    pub(crate) fn settle(&self, key: &[u8], now_ms: u64) {
+    /// Takes what is held of a key for all that there is: no peer has more. Returns whether anything is.
+    pub(crate) fn settle(&self, key: &[u8], now_ms: u64) -> bool {
         let (slot, hash) = self.locate(key);
         let mut shard = self.lock(slot / SLOTS_PER_SHARD);
         let mut slot = shard.slot_mut(&self.digest_key, slot % SLOTS_PER_SHARD);
-        // The stub stays until something is written: a change that is under way from one peer to another may yet bring the value.
-        match slot.slot().find(hash, key).is_some() {
-            true => slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle)),
-            false => self.memory.absent.insert(hash),
+        let held = slot.slot().find(hash, key).is_some();
+        if held {
+            slot.modify(hash, key, now_ms, |entry| entry.iter_mut().for_each(Entry::settle));
+        }
+        held
+    }
+
+    /// Takes note that no peer holds anything of a key either. A stub stays until something is written: a change that is under way
+    /// from one peer to another may yet bring the value.
+    pub(crate) fn note_absent(&self, key: &[u8]) {
+        let (slot, hash) = self.locate(key);
+        let shard = self.shard(slot);
+        // Unless something came just now.
+        if shard.slot(slot % SLOTS_PER_SHARD).find(hash, key).is_none() {
+            self.memory.absent.insert(hash);
         }
     }
 

@@ -231,7 +231,8 @@ fn a_key_that_nobody_had_may_still_come_when_nothing_was_written_to_it() {
     let entry = value(&mut minter, None);
     store.apply(b"k", entry.clone(), 1000, Brought::AsHeld, |_| false);
     evict_all(&store, &mut minter);
-    store.settle(b"k", 1000);
+    assert!(!store.settle(b"k", 1000), "there is nothing to be taken for all that there is");
+    store.note_absent(b"k");
     assert!(!store.may_be_evicted(b"k"), "it may begin anew");
     store.modify(b"k", 1000, |present, lacks| assert!(present.is_none() && !lacks));
     let known_to_all = |_: &Entry| true;
@@ -244,9 +245,9 @@ fn a_key_that_nobody_had_may_still_come_when_nothing_was_written_to_it() {
 fn a_key_that_was_absent_and_came_is_lacking_when_it_goes_again() {
     let (store, mut minter) =
         (small_store(EvictionPolicy::AllKeysLru, 250_000), Minter::new(ActorId::new(1)));
-    store.settle(b"k", 1000);
+    store.note_absent(b"k");
     store.apply(b"k", value(&mut minter, None), 1000, Brought::AsHeld, |_| false);
-    store.settle(b"k", 1000);
+    store.note_absent(b"k");
     evict_all(&store, &mut minter);
     assert!(store.is_evicted(b"k") && store.may_be_evicted(b"k"));
 }
