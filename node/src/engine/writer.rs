@@ -22,6 +22,8 @@ pub struct Writer<'a> {
     expiry: ExpiryPolicy,
     /// Whether what the key holds, or a part of it, was evicted here.
     lacks: bool,
+    /// Whether nothing was known of the key: what is contributed now is all that there is.
+    fresh: bool,
     /// Whether the key was replaced: peers need all of it.
     whole: bool,
     /// The contributions made.
@@ -40,7 +42,8 @@ impl<'a> Writer<'a> {
         if let Some(entry) = state {
             entry.purge(now_ms);
         }
-        Self { state, clock, store, expiry, now_ms, lacks, whole: false, delta: None }
+        let fresh = state.is_none();
+        Self { state, clock, store, expiry, now_ms, lacks, fresh, whole: false, delta: None }
     }
 
     /// What peers have to be sent; `None` if nothing changed.
@@ -48,7 +51,7 @@ impl<'a> Writer<'a> {
         let entry = self.state.as_ref()?;
         match self.delta {
             _ if self.whole => Some(Change::Whole),
-            Some(contents) => Some(Change::contributed(entry.with_contents(contents))),
+            Some(contents) => Some(Change::contributed(entry.with_contents(contents), self.fresh)),
             None => None,
         }
     }

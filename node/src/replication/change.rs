@@ -1,8 +1,8 @@
 //! What peers have to be sent of a key.
 
-use rumour_crdt::{Entry, Hlc};
+use rumour_crdt::{Entry, Stamp};
 
-/// A delta that takes more memory than this is not kept: the whole key is sent in its place.
+/// Deltas that take more memory than this together are not kept: the whole key is sent in their place. So is the delta that makes the key.
 const DELTA_BYTES_LIMIT: usize = 64 * 1024;
 
 /// What changed in a key since a peer was last sent something of it.
@@ -19,18 +19,18 @@ pub(crate) enum Change {
 pub(crate) struct Delta {
     /// The key's header with these contributions alone.
     pub(crate) entry: Entry,
-    /// When the first of them was made. What died and was removed since may have been what it was added to.
-    pub(crate) since: Hlc,
+    /// The stamp of the first of them. What died and was removed since may have been what it was added to.
+    pub(crate) since: Stamp,
 }
 
 impl Change {
-    /// These contributions, made at once. They may be all that there is of the key: where it was evicted they are a part of it, and only
+    /// These contributions, made at once. They may be `all` that is known of the key: where it was evicted they are a part of it, and only
     /// a delta says so.
-    pub(crate) fn contributed(entry: Entry) -> Self {
-        if entry.payload_bytes() > DELTA_BYTES_LIMIT {
+    pub(crate) fn contributed(entry: Entry, all: bool) -> Self {
+        if all && entry.payload_bytes() > DELTA_BYTES_LIMIT {
             return Self::Whole;
         }
-        let since = entry.newest().time;
+        let since = entry.newest();
         Self::Delta(Box::new(Delta { entry, since }))
     }
 
@@ -39,6 +39,10 @@ impl Change {
         match (&mut *self, other) {
             (Self::Whole, _) => {}
             (Self::Delta(_), Self::Whole) => *self = Self::Whole,
+            // That one is of a life of the key that is over here. Joined, it would win.
+            (Self::Delta(ours), Self::Delta(theirs)) if theirs.entry.stamp() < ours.entry.stamp() => {
+                *self = Self::Whole;
+            }
             (Self::Delta(ours), Self::Delta(theirs)) => {
                 // Nothing is lost by a conflict that this node has made itself: it was counted when it happened.
                 let _ = ours.entry.merge(&theirs.entry);

@@ -1,5 +1,6 @@
 //! The two ends of a replication channel: batches one way, acknowledgements back.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rumour_transport::codec::{self, CodecError};
 use rumour_transport::{FrameReceiver, FrameSender, NodeId, Peer};
 use tokio::time::{Instant, sleep_until};
 
-use super::change::Change;
+use super::change::{Change, Delta};
 use super::fanout::PeerQueue;
 use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
 use super::patience::Patience;
@@ -182,10 +183,13 @@ fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> O
     let Change::Delta(delta) = change else { return engine.store.peek(key, now_ms, Entry::clone) };
     // Contributions to an epoch that has ended are void: what ended it is sent, or what began when that was removed.
     let instead = |present: &Entry| {
-        let ended = present.stamp() > delta.entry.stamp();
-        let may_have_begun_anew =
-            present.stamp() < delta.entry.stamp() || delta.since <= engine.watermarks.lock().collected();
-        (ended || may_have_begun_anew && !present.is_delta()).then(|| present.clone())
+        let collected = || delta.since.time <= engine.watermarks.lock().collected();
+        let is_void = match present.stamp().cmp(&delta.entry.stamp()) {
+            Ordering::Greater => true,
+            Ordering::Less => !present.is_delta(),
+            Ordering::Equal => !present.is_delta() && collected() && !may_lack(present, delta),
+        };
+        is_void.then(|| present.clone())
     };
     match engine.store.peek(key, now_ms, instead) {
         Some(instead) => Some(instead.unwrap_or_else(|| delta.entry.clone())),
@@ -193,6 +197,12 @@ fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> O
         None if !engine.store.may_be_evicted(key) => None,
         None => Some(delta.entry.clone()),
     }
+}
+
+/// Whether a state holds the contributions, or lacks them because they had been evicted when it came back.
+fn may_lack(present: &Entry, delta: &Delta) -> bool {
+    let unbroken_since = present.contents().map_or(0, |contents| contents.unbroken_since());
+    delta.since.seq <= unbroken_since || !present.clone().merge(&delta.entry).changed
 }
 
 fn acknowledge(
@@ -353,7 +363,7 @@ mod tests {
 
     use super::testing::carry;
     use super::*;
-    use crate::engine::testing::{engine_at, engine_with};
+    use crate::engine::testing::{engine_at, engine_with, engine_within, evict};
     use crate::engine::{Engine, SetOptions};
 
     /// A set as one peer has it and another one contributes to it.
@@ -429,6 +439,35 @@ mod tests {
         carry(&other, &a);
         carry(&a, &absent);
         assert_eq!(members(&Engine::new(absent)), Some(2));
+    }
+
+    #[test]
+    fn contributions_that_were_evicted_here_are_sent_though_others_came_back_without_them() {
+        let (a, peer, absent) =
+            (engine_within(1, 1_000_000, 60_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
+        let here = Engine::new(a.clone());
+        add(&here, 0..2);
+        peer.apply(KEY, a.export().remove(0).1, Brought::AsHeld);
+        a.fanout.queue(&absent.node);
+        add(&here, 2..3);
+        evict(&here, KEY);
+        a.apply(KEY, peer.export().remove(0).1, Brought::AsHeld);
+        a.watermarks.lock().collecting(Hlc::MAX);
+        carry(&a, &absent);
+        assert_eq!(members(&Engine::new(absent)), Some(1));
+    }
+
+    #[test]
+    fn adding_many_members_at_once_sends_those_alone() {
+        let (a, b) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000));
+        a.fanout.queue(&b.node);
+        let here = Engine::new(a.clone());
+        add(&here, 0..MEMBERS);
+        carry(&a, &b);
+        add(&here, MEMBERS..MEMBERS + 1_000);
+        let (delta, _) = carry(&a, &b);
+        assert!(delta < 50_000, "{delta} bytes for a thousand members");
+        assert_eq!(members(&Engine::new(b)), Some(MEMBERS as usize + 1_000));
     }
 
     #[test]

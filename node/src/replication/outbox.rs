@@ -107,7 +107,7 @@ impl Outbox {
             // The peer lacks more of the key than what changes now.
             return self.push_within(keys_limit, key, &Change::Whole);
         }
-        let (len, bytes) = (self.len(), key.len() + change.heap_bytes());
+        let len = self.len();
         match self.queued.entry(key.clone()) {
             Queued::Occupied(mut waiting) => {
                 self.bytes -= waiting.get().heap_bytes();
@@ -118,12 +118,14 @@ impl Outbox {
                 self.bytes += waiting.get().heap_bytes();
                 Pushed::Waiting
             }
-            Queued::Vacant(_) if len >= keys_limit || self.bytes + bytes > BYTES_LIMIT => {
+            Queued::Vacant(_) if len >= keys_limit || self.bytes + key.len() > BYTES_LIMIT => {
                 self.overflowed = true;
                 Pushed::Overflowed
             }
             Queued::Vacant(free) => {
-                self.bytes += bytes;
+                let fits = self.bytes + key.len() + change.heap_bytes() <= BYTES_LIMIT;
+                let change = if fits { change } else { &Change::Whole };
+                self.bytes += key.len() + change.heap_bytes();
                 free.insert(change.clone());
                 self.waiting.push_back(key.clone());
                 Pushed::Queued
@@ -370,7 +372,7 @@ mod tests {
                 fields.put(&seq.to_le_bytes(), (), None, origin, &mut Fields::delta());
             }
             let entry = Entry::ground(None, Kind::Set, Stamp::ZERO, |above| above);
-            Change::contributed(entry.with_contents(delta))
+            Change::contributed(entry.with_contents(delta), false)
         };
         let members = |change: &Change| match change {
             Change::Delta(delta) => delta.entry.members().map(Fields::len),
