@@ -31,7 +31,7 @@ pub enum Removal {
     Collected,
     /// It was dead, and there were too many of its kind.
     Forced,
-    /// A peer that had forced its tombstone out said that it is dead.
+    /// A peer that had removed it already said that it is dead.
     Gone,
 }
 

@@ -123,8 +123,13 @@ impl Store {
     }
 
     /// Removes some `excess` of the oldest dead records, whoever knows of them: of each shard its share. Gives how many went,
-    /// and the time at or before which those had died.
-    pub(crate) fn force_out(&self, excess: usize, now: impl Fn() -> Hlc) -> (usize, Hlc) {
+    /// and the time at or before which those had died. `forced` is told of each time of death before its record goes, while the shard is locked.
+    pub(crate) fn force_out(
+        &self,
+        excess: usize,
+        now: impl Fn() -> Hlc,
+        forced: impl Fn(Hlc),
+    ) -> (usize, Hlc) {
         let dead = self.tombstones().max(1);
         let (mut removed, mut floor) = (0, Hlc::ZERO);
         for index in 0..SHARDS {
@@ -138,6 +143,7 @@ impl Store {
                         share = 0;
                         break;
                     };
+                    forced(grave.at);
                     let gone = self.clear(&mut shard, grave, Removal::Forced, None);
                     if gone > 0 {
                         floor = floor.max(grave.at);

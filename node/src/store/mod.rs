@@ -190,7 +190,8 @@ impl Store {
     /// was evicted here does not come back unless it is [wanted](Self::want), and no older epoch does while it is; nor does a removal
     /// by itself, or what may have been sent too early to be all that was evicted. Any other takes the stub's place, contributions
     /// without the rest as a part of the state. `is_collected` tells whether an entry was seen here and would be held if it had not been
-    /// removed; it must not use the store. Where eviction may be why nothing is held it is asked of dead entries alone.
+    /// removed; it must not use the store. Where eviction may be why nothing is held, or
+    /// something older, it is asked of dead entries alone.
     pub(crate) fn apply(
         &self,
         key: &[u8],
@@ -233,7 +234,9 @@ impl Store {
         let applied = slot.modify(hash, key, now_ms, |present| {
             // Contributions to an epoch that lies below were made when nothing was held any more.
             let outlived = |entry: &Entry| entry.contents().is_some() && entry.stamp() < incoming.stamp();
-            let known = remembers || !incoming.is_visible();
+            // Where something was evicted, what is held may be an older value that came back.
+            let remembers_all = remembers && (present.is_none() || !self.has_gaps());
+            let known = remembers_all || !incoming.is_visible();
             if known && present.as_ref().is_none_or(outlived) && is_collected(&incoming) {
                 let (version, newest) = (incoming.version(), incoming.newest());
                 return Applied::Collected(Dead { version, newest, outlived: present.is_some() });

@@ -28,7 +28,7 @@ impl EngineState {
         let floor = {
             let mut watermarks = self.watermarks.lock();
             let floor = watermarks.advance(now, clock);
-            watermarks.collecting(floor);
+            watermarks.releasing(floor);
             floor
         };
         let removed = self.store.collect(floor, COLLECT_LIMIT, || self.clock.send_time());
@@ -48,18 +48,21 @@ impl EngineState {
         // Entries that come meanwhile must meet the fence: it is closed before the first record goes.
         let fence = self.clock.send_time();
         self.watermarks.lock().collecting(fence);
-        let (records, floor) = self.store.force_out(excess, || self.clock.send_time());
-        self.watermarks.lock().forced_out(floor);
+        let forced = |died: Hlc| self.watermarks.lock().forced_out(died);
+        let (records, floor) = self.store.force_out(excess, || self.clock.send_time(), forced);
         self.counters.collected_forced.add(records as u64);
         (records > 0).then_some(Forced { records, floor })
     }
 
     /// What a peer is told that brought what is dead here, if it does not come to know that by itself: because the tombstone was forced out,
-    /// or because what began since would lose to it there.
+    /// or because all owners knew that it was dead, and what began since would lose to it there.
     pub(crate) fn gone(&self, key: Bytes, dead: &Dead) -> Option<GoneItem> {
         let Dead { version, newest, outlived } = *dead;
-        let forced = newest.time <= self.watermarks.lock().forced();
-        (forced || outlived).then_some(GoneItem { key, version, newest, forced })
+        let (forced, released) = {
+            let watermarks = self.watermarks.lock();
+            (newest.time <= watermarks.forced(), newest.time <= watermarks.released())
+        };
+        (forced || outlived && released).then_some(GoneItem { key, version, newest, forced })
     }
 
     /// Removes what a peer says is dead, unless it was changed since.
@@ -69,7 +72,7 @@ impl EngineState {
                 let mut watermarks = self.watermarks.lock();
                 match forced {
                     true => watermarks.forced_out(newest.time),
-                    false => watermarks.collecting(newest.time),
+                    false => watermarks.releasing(newest.time),
                 }
             }
             if self.store.remove_gone(key, *version) {

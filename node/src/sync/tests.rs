@@ -289,7 +289,7 @@ fn what_began_after_a_delete_was_collected_wins_where_it_was_not_collected_yet()
         let (a, b) = acquainted_pair();
         Engine::new(a.clone()).delete(b"k").expect("serves");
         run_to(&a, &b, false);
-        a.watermarks.lock().collecting(Hlc::MAX);
+        a.watermarks.lock().releasing(Hlc::MAX);
         a.store.collect(Hlc::MAX, 10, || a.clock.send_time());
         a.store.collect(Hlc::from_bits(u64::MAX - 1), 10, || a.clock.send_time());
         assert_eq!((a.store.tombstones(), b.store.tombstones()), (0, 1));

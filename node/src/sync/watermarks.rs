@@ -58,6 +58,7 @@ pub(crate) struct Watermarks {
     own: Ripening,
     agreed: Hlc,
     collected: Hlc,
+    released: Hlc,
     forced: Hlc,
 }
 
@@ -93,6 +94,7 @@ impl Watermarks {
             own: Ripening::default(),
             agreed: Hlc::ZERO,
             collected: Hlc::ZERO,
+            released: Hlc::ZERO,
             forced: Hlc::ZERO,
         }
     }
@@ -294,6 +296,17 @@ impl Watermarks {
     /// What died at an owner at or before this time of its clock is known to all.
     pub(crate) fn agreed(&self) -> Hlc {
         self.agreed
+    }
+
+    /// Records are being removed that died at or before `floor`, as all owners know of them.
+    pub(crate) fn releasing(&mut self, floor: Hlc) {
+        self.released = self.released.max(floor);
+        self.collecting(floor);
+    }
+
+    /// Up to when records were removed because all owners knew of them.
+    pub(crate) fn released(&self) -> Hlc {
+        self.released
     }
 
     /// Records are being removed that died at or before `floor`.

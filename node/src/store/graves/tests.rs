@@ -118,7 +118,7 @@ fn under_pressure_the_oldest_go_first() {
         write(&store, &mut minter, &name(key), None);
         store.collect(Hlc::ZERO, 1, || at(key));
     }
-    let (removed, floor) = store.force_out(300, || at(5_000));
+    let (removed, floor) = store.force_out(300, || at(5_000), |_| {});
     assert_eq!((removed, store.tombstones()), (300, 700));
     assert_eq!(floor, at(299));
     assert!(store.with_entry(&name(299), 1, |_| ()).is_none());
