@@ -75,7 +75,10 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
         awaited: Mutex::default(),
     };
     state.phase.serve();
-    Arc::new(state)
+    let state = Arc::new(state);
+    let weak = Arc::downgrade(&state);
+    state.store.spare(move |key| weak.upgrade().is_some_and(|state| state.fanout.is_queued(key)));
+    state
 }
 
 /// Has a key evicted by writing others.

@@ -1,6 +1,6 @@
 //! What peers have to be sent of a key.
 
-use rumour_crdt::{Entry, Stamp};
+use rumour_crdt::{Entry, Hlc};
 
 /// Deltas that take more memory than this together are not kept: the whole key is sent in their place. So is the delta that makes the key.
 const DELTA_BYTES_LIMIT: usize = 64 * 1024;
@@ -19,8 +19,8 @@ pub(crate) enum Change {
 pub(crate) struct Delta {
     /// The key's header with these contributions alone.
     pub(crate) entry: Entry,
-    /// The stamp of the first of them. What died and was removed since may have been what it was added to.
-    pub(crate) since: Stamp,
+    /// When the first of them was written. What died and was removed since may have been what it was added to.
+    pub(crate) since: Hlc,
 }
 
 impl Change {
@@ -30,7 +30,7 @@ impl Change {
         if all && entry.payload_bytes() > DELTA_BYTES_LIMIT {
             return Self::Whole;
         }
-        let since = entry.newest();
+        let since = entry.newest().time;
         Self::Delta(Box::new(Delta { entry, since }))
     }
 
@@ -59,6 +59,36 @@ impl Change {
         match self {
             Self::Whole => 0,
             Self::Delta(delta) => size_of::<Delta>() + delta.entry.heap_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rumour_crdt::{ActorId, Contents, Kind, Stamp};
+
+    use super::*;
+
+    fn contributed(epoch: u64) -> Change {
+        let stamp = Stamp { time: Hlc::from_parts(epoch, 0), actor: ActorId::new(1), seq: epoch };
+        let entry = Entry::ground(None, Kind::Set, stamp, |above| above);
+        Change::contributed(entry.with_contents(Contents::delta(Kind::Set)), false)
+    }
+
+    #[test]
+    fn what_is_contributed_to_a_lower_epoch_does_not_vanish_in_a_higher_one() {
+        let mut change = contributed(7);
+        change.join(&contributed(3));
+        assert_eq!(change, Change::Whole);
+        let mut change = contributed(3);
+        change.join(&contributed(7));
+        assert_eq!(change, Change::Delta(Box::new(Delta { since: Hlc::from_parts(3, 0), ..delta(7) })));
+    }
+
+    fn delta(epoch: u64) -> Delta {
+        match contributed(epoch) {
+            Change::Delta(delta) => *delta,
+            Change::Whole => panic!("it is small"),
         }
     }
 }

@@ -180,29 +180,33 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
 /// What is sent of a key: `None` if it was removed meanwhile, by a flush, as the watermark in the batch's head covers it, or because it was
 /// deleted.
 fn to_send(engine: &EngineState, key: &Bytes, change: &Change, now_ms: u64) -> Option<Entry> {
-    let Change::Delta(delta) = change else { return engine.store.peek(key, now_ms, Entry::clone) };
-    // Contributions to an epoch that has ended are void: what ended it is sent, or what began when that was removed.
+    let store = &engine.store;
+    let Change::Delta(delta) = change else { return store.peek(key, now_ms, Entry::clone) };
+    // Contributions to an epoch that has ended are void: what ended it is sent, or what began when that was removed. Those that were
+    // evicted here are not, whatever has come back of their key.
+    // Asked after the key was looked up, or while it is: it may be evicted now.
+    let may_be_void = || delta.since > store.unacknowledged_until();
     let instead = |present: &Entry| {
-        let collected = || delta.since.time <= engine.watermarks.lock().collected();
         let is_void = match present.stamp().cmp(&delta.entry.stamp()) {
             Ordering::Greater => true,
-            Ordering::Less => !present.is_delta(),
-            Ordering::Equal => !present.is_delta() && collected() && !may_lack(present, delta),
+            Ordering::Less => may_be_void() && !present.is_delta(),
+            Ordering::Equal => may_be_void() && has_lost(engine, present, delta),
         };
         is_void.then(|| present.clone())
     };
-    match engine.store.peek(key, now_ms, instead) {
+    match store.peek(key, now_ms, instead) {
         Some(instead) => Some(instead.unwrap_or_else(|| delta.entry.clone())),
         // What ended it is removed already.
-        None if !engine.store.may_be_evicted(key) => None,
+        None if may_be_void() || !store.may_be_evicted(key) => None,
         None => Some(delta.entry.clone()),
     }
 }
 
-/// Whether a state holds the contributions, or lacks them because they had been evicted when it came back.
-fn may_lack(present: &Entry, delta: &Delta) -> bool {
-    let unbroken_since = present.contents().map_or(0, |contents| contents.unbroken_since());
-    delta.since.seq <= unbroken_since || !present.clone().merge(&delta.entry).changed
+/// Whether a key of the same epoch does not hold these contributions any more.
+fn has_lost(engine: &EngineState, present: &Entry, delta: &Delta) -> bool {
+    !present.is_delta()
+        && delta.since <= engine.watermarks.lock().collected()
+        && present.clone().merge(&delta.entry).changed
 }
 
 fn acknowledge(
@@ -442,19 +446,72 @@ mod tests {
     }
 
     #[test]
-    fn contributions_that_were_evicted_here_are_sent_though_others_came_back_without_them() {
-        let (a, peer, absent) =
-            (engine_within(1, 1_000_000, 60_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
-        let here = Engine::new(a.clone());
+    fn nor_where_the_absent_one_still_has_what_they_were_added_to() {
+        let (a, b, absent) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000), engine_at(3, 1_000_000));
+        let [here, there, away] = [&a, &b, &absent].map(|engine| Engine::new(engine.clone()));
+        for node in [&b, &absent] {
+            a.fanout.queue(&node.node);
+        }
         add(&here, 0..2);
-        peer.apply(KEY, a.export().remove(0).1, Brought::AsHeld);
-        a.fanout.queue(&absent.node);
-        add(&here, 2..3);
-        evict(&here, KEY);
-        a.apply(KEY, peer.export().remove(0).1, Brought::AsHeld);
-        a.watermarks.lock().collecting(Hlc::MAX);
+        assert_eq!(here.delete(KEY), Ok(true));
+        carry(&a, &b);
         carry(&a, &absent);
-        assert_eq!(members(&Engine::new(absent)), Some(1));
+        add(&here, 2..3);
+        carry(&a, &b);
+        assert_eq!(there.delete(KEY), Ok(true));
+        b.fanout.queue(&a.node).outbox.lock().hand_over(&Bytes::from_static(KEY));
+        carry(&b, &a);
+        // The graves of both tombstones.
+        let forced = (0..2).filter_map(|_| a.force_out(0)).count();
+        assert_eq!((forced, a.store.tombstones()), (1, 0));
+        // It goes on from the first tombstone.
+        absent.fanout.queue(&a.node);
+        add(&away, 3..5);
+        carry(&absent, &a);
+        carry(&a, &absent);
+        assert_eq!(members(&away), Some(2));
+    }
+
+    #[test]
+    fn what_was_evicted_while_it_waited_is_sent_though_the_key_came_back_without_it() {
+        let remove = |engine: &Engine| {
+            let removed =
+                engine.write(KEY, |key| key.members().map(|mut set| set.remove(b"member-000000000")));
+            removed.expect("it serves").expect("a set");
+        };
+        let count = |engine: &Engine| {
+            engine.write(KEY, |key| key.add(2)).expect("it serves").expect("a number");
+        };
+        let put = |engine: &Engine| {
+            engine.set(KEY, "5".into(), SetOptions::default()).expect("it serves");
+        };
+        let members = |engine: &Engine| members(engine).expect("a set") as i64;
+        let number = |engine: &Engine| {
+            let value = engine.get(KEY).expect("a number");
+            std::str::from_utf8(&value).expect("text").parse().expect("a number")
+        };
+        type Does<'a> = &'a dyn Fn(&Engine);
+        type Shows<'a> = &'a dyn Fn(&Engine) -> i64;
+        let begin: Does<'_> = &|engine| add(engine, 0..2);
+        let cases: [(Does<'_>, Does<'_>, Shows<'_>, i64); 3] = [
+            (begin, &|engine| add(engine, 2..3), &members, 3),
+            (begin, &remove, &members, 1),
+            (&put, &count, &number, 7),
+        ];
+        for (first, then, shown, expected) in cases {
+            let (a, b) = (engine_within(1, 1_000_000, 60_000), engine_at(2, 1_000_000));
+            let here = Engine::new(a.clone());
+            a.fanout.queue(&b.node);
+            first(&here);
+            carry(&a, &b);
+            let before = b.export().remove(0).1;
+            then(&here);
+            evict(&here, KEY);
+            a.apply(KEY, before, Brought::AsHeld);
+            a.watermarks.lock().collecting(Hlc::MAX);
+            carry(&a, &b);
+            assert_eq!(shown(&Engine::new(b)), expected);
+        }
     }
 
     #[test]

@@ -396,6 +396,9 @@ mod tests {
         let (batch, _) = drain(&mut outbox);
         outbox.acknowledge(0, batch);
         assert_eq!(outbox.bytes, 0);
+        outbox.bytes = BYTES_LIMIT - 10;
+        assert_eq!(outbox.push(&key("a"), &delta(4)), Pushed::Queued, "its key fits");
+        assert_eq!((&outbox.queued[&key("a")], outbox.bytes), (&Change::Whole, BYTES_LIMIT - 9));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use parking_lot::Mutex;
-use rumour_crdt::Entry;
+use rumour_crdt::{Entry, Hlc};
 
 use super::absent::Absent;
 use super::memory::{EvictionPolicy, MemoryLimit};
@@ -38,6 +38,8 @@ pub(super) struct Memory {
     pub(super) gaps: AtomicBool,
     /// The latest of this node's own contributions that it has evicted.
     contributed_until: AtomicU64,
+    /// The bits of the latest time of an entry that was evicted although some peer may have lacked it.
+    unacknowledged_until: AtomicU64,
     /// Keys that peers were asked for in vain.
     pub(super) absent: Absent,
     /// Keys that peers have evicted and that may still come from others.
@@ -86,6 +88,7 @@ impl Memory {
             forgotten: AtomicBool::new(false),
             gaps: AtomicBool::new(false),
             contributed_until: AtomicU64::new(0),
+            unacknowledged_until: AtomicU64::new(0),
             absent: Absent::default(),
             unclaimed: Mutex::default(),
             wanted: Mutex::default(),
@@ -210,6 +213,11 @@ impl Store {
         }
     }
 
+    /// Until when entries were written of which one was evicted although some peer may have lacked it: later ones are here, or removed.
+    pub(crate) fn unacknowledged_until(&self) -> Hlc {
+        Hlc::from_bits(self.memory.unacknowledged_until.load(Relaxed))
+    }
+
     /// Evicts until the limit holds, or nothing is left that could go. Between a write and this the store is over its
     /// limit by no more than what was written.
     pub(crate) fn keep_within_limit(&self) {
@@ -302,6 +310,10 @@ impl Store {
             record.read(actors, |entry| {
                 if let Some(contents) = entry.contents() {
                     self.memory.contributed_until.fetch_max(contents.last_of(self.actor), Relaxed);
+                }
+                if unacknowledged {
+                    let until = entry.newest().time.bits();
+                    self.memory.unacknowledged_until.fetch_max(until, Relaxed);
                 }
                 if let Some(observer) = &self.observer {
                     observer.evicted(&self.node, key, entry, unacknowledged);

@@ -95,7 +95,7 @@ impl Store {
                     && let Some(grave) = shard.graves.pop_covered(floor)
                 {
                     popped += 1;
-                    removed += self.clear(&mut shard, grave, Removal::Collected, Some(floor));
+                    removed += self.clear(&mut shard, grave, Removal::Collected, Some(floor), || ());
                 }
                 left -= popped;
                 if popped < GRAVES_PER_LOCK {
@@ -143,8 +143,7 @@ impl Store {
                         share = 0;
                         break;
                     };
-                    forced(grave.at);
-                    let gone = self.clear(&mut shard, grave, Removal::Forced, None);
+                    let gone = self.clear(&mut shard, grave, Removal::Forced, None, || forced(grave.at));
                     if gone > 0 {
                         floor = floor.max(grave.at);
                         removed += gone;
@@ -164,13 +163,24 @@ impl Store {
         self.remove(&mut shard, slot % SLOTS_PER_SHARD, hash, Removal::Gone, gone) > 0
     }
 
-    /// Empties a grave if its record still lies in it.
-    fn clear(&self, shard: &mut Shard, grave: Grave, why: Removal, passed: Option<Hlc>) -> usize {
+    /// Empties a grave if its record still lies in it, and calls `before` if so.
+    fn clear(
+        &self,
+        shard: &mut Shard,
+        grave: Grave,
+        why: Removal,
+        passed: Option<Hlc>,
+        before: impl Fn(),
+    ) -> usize {
         let mut early = false;
         let removed = self.remove(shard, usize::from(grave.slot), grave.hash, why, |_, entry| {
             let same = entry.version() == grave.version && !entry.is_visible();
             early |= same && passed.is_some_and(|floor| !is_past(entry, floor));
-            same && !early
+            let goes = same && !early;
+            if goes {
+                before();
+            }
+            goes
         });
         if early {
             // It died by a clock that was ahead: its turn comes again.

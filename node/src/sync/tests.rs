@@ -12,6 +12,7 @@ use crate::engine::testing::{engine_at, engine_with, engine_within};
 use crate::engine::{Engine, EngineState, SetOptions};
 use crate::message::{OwnerTable, SyncReply, SyncRequest};
 use crate::replication::testing::carry;
+use crate::store::Dead;
 
 const WRITTEN_MS: u64 = 1_000_000;
 
@@ -303,6 +304,20 @@ fn what_began_after_a_delete_was_collected_wins_where_it_was_not_collected_yet()
         assert_eq!((b.store.tombstones(), Engine::new(b.clone()).exists(b"k")), (0, true));
         assert_eq!(b.watermarks.lock().forced(), Hlc::ZERO, "every owner knew of the delete");
     }
+}
+
+#[test]
+fn nothing_is_named_as_gone_that_not_all_owners_may_know_to_be_dead() {
+    let node = engine_at(1, WRITTEN_MS);
+    let newest = node.clock.mint(None);
+    let named = |outlived| node.gone(Bytes::from_static(b"k"), &Dead { version: 1, newest, outlived });
+    // As it is raised before anything is forced out.
+    node.watermarks.lock().collecting(Hlc::MAX);
+    assert_eq!((named(true), named(false)), (None, None));
+    node.watermarks.lock().releasing(newest.time);
+    assert_eq!((named(true).map(|gone| gone.forced), named(false)), (Some(false), None));
+    node.watermarks.lock().forced_out(newest.time);
+    assert_eq!(named(false).map(|gone| gone.forced), Some(true));
 }
 
 /// What removes holds its task for as long: a mass expiry must not make that long.

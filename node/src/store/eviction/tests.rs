@@ -66,6 +66,7 @@ fn keys_that_peers_lack_and_keys_in_use_stay() {
     };
     assert_eq!((left("queued"), left("used")), (50, 50));
     assert!(store.memory_use().evicted > 400, "{:?}", store.memory_use());
+    assert_eq!(store.unacknowledged_until(), Hlc::ZERO, "peers have all that went");
 }
 
 #[test]

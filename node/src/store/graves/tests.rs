@@ -116,9 +116,16 @@ fn under_pressure_the_oldest_go_first() {
     let name = |key: u64| format!("{{t}}{key}").into_bytes();
     for key in 0..1_000 {
         write(&store, &mut minter, &name(key), None);
+        // The later tombstone holds.
+        if key > 700 {
+            write(&store, &mut minter, &name(key), None);
+        }
         store.collect(Hlc::ZERO, 1, || at(key));
     }
-    let (removed, floor) = store.force_out(300, || at(5_000), |_| {});
+    let told = std::cell::Cell::new((Hlc::ZERO, 0));
+    let forced = |died: Hlc| told.set((died.max(told.get().0), told.get().1 + 1));
+    let (removed, floor) = store.force_out(300, || at(5_000), forced);
+    assert_eq!(told.get(), (at(299), 300));
     assert_eq!((removed, store.tombstones()), (300, 700));
     assert_eq!(floor, at(299));
     assert!(store.with_entry(&name(299), 1, |_| ()).is_none());
