@@ -52,6 +52,8 @@ pub struct Tuning {
     /// The largest entry that a message carries whole, in bytes of memory; a larger one, like what is longer than 256 KiB in a replication
     /// batch, goes to a peer by replication in parts. At least 1, at most 12 MiB; lower it to see parts in tests. Default 9 MiB.
     pub whole_entry_bytes: usize,
+    /// How long a read or a write at another level than [`One`](crate::Consistency::One) waits for other owners. Default 2 s.
+    pub consistency_patience: Duration,
     /// How long a starting node waits for its peers' clocks and for its fill before it serves anyway. Default 30 s.
     pub join_patience: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for Tuning {
             outbox_keys_limit: 100_000,
             tombstones_limit: 1_000_000,
             whole_entry_bytes: 9 * 1024 * 1024,
+            consistency_patience: Duration::from_secs(2),
             join_patience: Duration::from_secs(30),
         }
     }

@@ -153,7 +153,8 @@ mod tests {
     #[tokio::test]
     async fn a_loss_is_counted_by_namespace_and_told_with_both_values_and_nodes() {
         let expiry = rumour_crdt::ExpiryPolicy::default();
-        let users = Namespace { name: "users".into(), prefix: "user:".into(), expiry };
+        let (read, write) = Default::default();
+        let users = Namespace { name: "users".into(), prefix: "user:".into(), expiry, read, write };
         let log = ConflictLog::new(Arc::new(Namespaces::new(&[users])), broadcast::channel(4).0);
         log.name_writer(ActorId::new(1), &"a".parse().expect("a name"));
         let (mut here, mut there) = (Minter::new(ActorId::new(1)), Minter::new(ActorId::new(2)));

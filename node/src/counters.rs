@@ -63,6 +63,12 @@ pub(crate) struct Counters {
     pub(crate) recalled: Counter,
     /// Evicted keys that no peer gave while some did not answer.
     pub(crate) recalls_failed: Counter,
+    /// Keys sent to owners that a read found to lack something of them.
+    pub(crate) read_repairs: Counter,
+    /// Reads and writes for which too few owners answered: nothing was done.
+    pub(crate) no_quorum: Counter,
+    /// Writes that too few owners were known to hold in time.
+    pub(crate) unconfirmed: Counter,
     /// Batches from peers that were longer than anything that may be sent.
     pub(crate) refused_oversized: Counter,
     /// Connections to nodes of clusters that were founded apart from this one.

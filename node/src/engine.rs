@@ -4,20 +4,25 @@
 
 mod elements;
 mod image;
+mod levels;
 mod recall;
+mod replicas;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
 mod writer;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rumour_crdt::Entry;
 use rumour_transport::NodeId;
+use tokio::sync::Notify;
 
 use crate::clock::NodeClock;
 use crate::conflicts::ConflictLog;
@@ -28,12 +33,13 @@ use crate::events::{EventLog, Events, RememberedEvent};
 use crate::membership::MemberState;
 use crate::namespace::Namespaces;
 use crate::placement::Configuration;
-use crate::replication::Fanout;
+use crate::replication::{Change, Fanout, Ticket};
 use crate::status::{MemoryStatus, Status, StatusSource};
 use crate::store::{Applied, Brought, KeyUse, Position, Store};
 use crate::sync::Watermarks;
 pub use elements::{Elements, element_bytes};
 pub use image::Image;
+pub use levels::Levels;
 pub use recall::{Kept, Purpose};
 pub(crate) use recall::{Recalled, Recaller};
 pub use view::View;
@@ -53,10 +59,14 @@ pub const PAYLOAD_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<EngineState>,
+    levels: Levels,
+    /// What was written since it was last confirmed, where that is done at all.
+    ticket: Option<Arc<Ticket>>,
 }
 
 pub(crate) struct EngineState {
     pub(crate) node: NodeId,
+    pub(crate) incarnation: u64,
     pub(crate) store: Store,
     pub(crate) clock: NodeClock,
     pub(crate) fanout: Fanout,
@@ -72,8 +82,12 @@ pub(crate) struct EngineState {
     pub(crate) recaller: OnceLock<Box<dyn Recaller>>,
     /// Locked while a shard is; lock no shard while it is.
     pub(crate) watermarks: Mutex<Watermarks>,
-    /// The configuration of the cluster. No other lock is taken while it is.
+    /// The configuration of the cluster. No other lock is taken while this one is.
     pub(crate) council: Mutex<Council>,
+    /// Told when more owners may count than before, or others.
+    pub(crate) seats_changed: Notify,
+    /// How long a read or a write waits for other owners.
+    pub(crate) consistency_patience: Duration,
     /// What sync found to be too large for its messages while this node joins, until replication has brought it.
     pub(crate) awaited: Mutex<BTreeSet<Position>>,
 }
@@ -181,9 +195,16 @@ pub enum Ttl {
     At(u64),
 }
 
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inner, levels, .. } = self;
+        f.debug_struct("Engine").field("node", &inner.node).field("levels", levels).finish_non_exhaustive()
+    }
+}
+
 impl Engine {
     pub(crate) fn new(inner: Arc<EngineState>) -> Self {
-        Self { inner }
+        Self { inner, levels: Levels::default(), ticket: None }
     }
 
     /// Looks at a key, in one step: `read` is given what it shows, `None` if nothing, while its shard is locked.
@@ -239,8 +260,11 @@ impl Engine {
             let reply = change(&mut writer, lacks);
             (reply, writer.finish())
         });
-        if let Some(change) = change {
-            self.inner.fanout.dirty(key, &change);
+        let ticket = self.ticket_for(key);
+        // What changes nothing here may be what others lack: they have to hold it all the same before it counts as done.
+        let is_doubted = || ticket.is_some_and(|ticket| ticket.take_doubt(key));
+        if let Some(change) = change.or_else(|| is_doubted().then_some(Change::Whole)) {
+            self.inner.fanout.dirty(key, &change, ticket);
         }
         drop(changing);
         self.inner.store.keep_within_limit();
@@ -447,8 +471,8 @@ impl Engine {
         self.inner.council.lock().history().cloned().collect()
     }
 
-    /// Whether others may rely on this node: it serves and is a member of the cluster. What waits for that, such as a
-    /// rolling restart, loses nothing that another member holds.
+    /// Whether others may rely on this node: it serves, is a member of the cluster and has caught up with what was acknowledged
+    /// before it was. What waits for that, such as a rolling restart, loses nothing that another member holds.
     ///
     /// # Errors
     /// Why not yet, or not any more.
@@ -456,7 +480,8 @@ impl Engine {
         self.check_serving()?;
         let council = self.inner.council.lock();
         match council.configuration() {
-            Some(_) if council.is_member() => Ok(()),
+            Some(_) if council.has_caught_up() => Ok(()),
+            Some(_) if council.is_member() => Err(NotReady::CatchingUp),
             Some(_) => Err(NotReady::NoMember),
             None => Err(NotReady::NoCluster),
         }
@@ -520,7 +545,7 @@ impl EngineState {
                 self.conflicts.record(key, merged);
             }
             Applied::Collected(_) => self.counters.collected_again.add(1),
-            Applied::Flushed | Applied::Late => {}
+            Applied::Flushed | Applied::Late | Applied::Evicted => {}
         }
         Some(applied)
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use rumour_crdt::Kind;
 use rumour_transport::NodeId;
 
+use crate::consistency::{Consistency, Tally};
 use crate::membership::MemberState;
 
 /// Why others may not rely on a node yet.
@@ -17,6 +18,9 @@ pub enum NotReady {
     /// A majority of the cluster has not taken this start of it in.
     #[error("this node is no member of the cluster yet: a majority of the members has to take it in")]
     NoMember,
+    /// It does not hold yet all that others acknowledged before it was a member.
+    #[error("this node is catching up with the other members: it counts for no quorum yet")]
+    CatchingUp,
     /// It knows of no cluster.
     #[error(
         "this node knows of no cluster: no seed answers that belongs to one; start the first node without seeds, \
@@ -50,7 +54,7 @@ pub enum ForgetError {
     Stopped,
 }
 
-/// Why a write was not done. The state is as before.
+/// Why a write was not done. The state is as before, unless a variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -140,6 +144,22 @@ pub enum WriteError {
         ahead_ms: u64,
         /// How far it may, in milliseconds.
         limit_ms: u64,
+    },
+    /// Too few owners answered in time, before anything was written.
+    #[error("{level} was not reached: {tally}; nothing was written")]
+    NoQuorum {
+        /// What was asked for.
+        level: Consistency,
+        /// How many answered.
+        tally: Tally,
+    },
+    /// Too few owners acknowledged a write in time. It stays, and may reach the others all the same.
+    #[error("{level} was not reached: {tally}; the write may take effect all the same")]
+    Unconfirmed {
+        /// What was asked for.
+        level: Consistency,
+        /// How many acknowledged it.
+        tally: Tally,
     },
     /// The node is leaving or has stopped; use another node.
     #[error("this node is shutting down; use another one")]

@@ -35,6 +35,7 @@ mod cache;
 mod clock;
 mod config;
 mod conflicts;
+mod consistency;
 mod council;
 mod counters;
 mod engine;
@@ -59,10 +60,11 @@ pub use builder::NodeBuilder;
 pub use cache::{Cache, Counter, Map, Set, SetOf, SortedSet, Values};
 pub use config::{Credentials, HANDED_KEYS_LIMIT, Tuning};
 pub use conflicts::{ConflictReport, ConflictSide};
+pub use consistency::{Consistency, Tally, UnknownConsistency};
 pub use council::ConfigurationChange;
 pub use engine::{
-    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Kept, PAYLOAD_BYTES_LIMIT, Purpose, SetExpiry,
-    SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT, Version, View, Writer, element_bytes,
+    Condition, Elements, Engine, Image, KEY_BYTES_LIMIT, Kept, Levels, PAYLOAD_BYTES_LIMIT, Purpose,
+    SetExpiry, SetOptions, SetOutcome, Ttl, VALUE_BYTES_LIMIT, Version, View, Writer, element_bytes,
 };
 pub use env::{Environment, Observer, Removal, SystemClock, WallClock};
 pub use error::{ForgetError, NodeError, NotReady, WriteError};

@@ -10,6 +10,7 @@ use rumour_crdt::{ActorId, Dot, Entry, Hlc, Stamp};
 use rumour_transport::NodeId;
 use serde::{Deserialize, Serialize};
 
+use crate::council::Seat;
 use crate::store::{EvictedItem, Position, VersionItem};
 
 /// Kinds of requests and frames: the byte in a frame's head.
@@ -111,13 +112,34 @@ pub(crate) struct Ack {
     pub(crate) refused: Vec<Dot>,
     /// What of the batch is dead.
     pub(crate) gone: Vec<GoneItem>,
+    /// Whether all of the batch is held, or known to be dead: nothing was refused, nor had it been evicted.
+    pub(crate) complete: bool,
+    pub(crate) seat: Seat,
 }
 
-/// Keys that the sender has evicted and needs.
+/// Keys that the sender has evicted and needs, or reads with others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecallRequest {
     pub(crate) clock: Hlc,
-    pub(crate) keys: Vec<Bytes>,
+    pub(crate) keys: Vec<KeyAsked>,
+    pub(crate) wanted: Wanted,
+}
+
+/// What is asked for of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wanted {
+    /// What was evicted at the sender. What is too large for a reply may come after it.
+    Evicted,
+    /// All that is held when the request comes: the sender holds it when it is answered.
+    Latest,
+}
+
+/// A key of which the sender asks what is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyAsked {
+    pub(crate) key: Bytes,
+    /// The version that the sender holds and need not be sent, if it holds all of the key.
+    pub(crate) held: Option<u64>,
 }
 
 /// Answer to a [`RecallRequest`].
@@ -126,10 +148,14 @@ pub(crate) struct RecallReply {
     pub(crate) clock: Hlc,
     /// What is held of them.
     pub(crate) entries: Vec<(Bytes, Entry)>,
-    /// Keys that hold too much for a reply: they come by replication.
+    /// Keys that hold too much for a reply: they come by replication, after it.
     pub(crate) coming: Vec<Bytes>,
-    /// How many keys were looked at; the others must be asked for again.
-    pub(crate) answered: u32,
+    /// The version of each key that was looked at, in the order in which they were asked for; the others must be asked for again.
+    pub(crate) versions: Vec<Option<u64>>,
+    /// Whether all that there was of these is here: nothing of them may have been evicted.
+    pub(crate) whole: bool,
+    /// Where the replier stood when it had looked.
+    pub(crate) seat: Seat,
 }
 
 /// A step of a sync session, from the node that began it.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rumour_crdt::ExpiryPolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::consistency::Consistency;
+
 /// The name of the namespace of keys that fall into no other.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -19,6 +21,12 @@ pub struct Namespace {
     /// Which of several ends holds that were set for a key concurrently. Must be the same on every node.
     #[serde(default)]
     pub expiry: ExpiryPolicy,
+    /// How many owners take part in a read of one of its keys, where neither the operation nor the connection says.
+    #[serde(default)]
+    pub read: Consistency,
+    /// The same for a write.
+    #[serde(default)]
+    pub write: Consistency,
 }
 
 /// All namespaces of a node.
@@ -27,6 +35,8 @@ pub(crate) struct Namespaces {
     /// Longest prefix first.
     rules: Vec<Rule>,
     default: Arc<str>,
+    /// Whether more than the node itself takes part anywhere.
+    asks: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +44,8 @@ struct Rule {
     prefix: Vec<u8>,
     name: Arc<str>,
     expiry: ExpiryPolicy,
+    read: Consistency,
+    write: Consistency,
 }
 
 impl Namespaces {
@@ -42,10 +54,13 @@ impl Namespaces {
             prefix: namespace.prefix.clone().into_bytes(),
             name: namespace.name.as_str().into(),
             expiry: namespace.expiry,
+            read: namespace.read,
+            write: namespace.write,
         };
         let mut rules: Vec<Rule> = namespaces.iter().map(rule).collect();
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
-        Self { rules, default: DEFAULT_NAMESPACE.into() }
+        let asks = rules.iter().any(|rule| rule.read.max(rule.write) > Consistency::One);
+        Self { rules, default: DEFAULT_NAMESPACE.into(), asks }
     }
 
     /// Fails if two namespaces share a name or a prefix, or one has none.
@@ -78,6 +93,16 @@ impl Namespaces {
         self.rule(key).map_or(ExpiryPolicy::default(), |rule| rule.expiry)
     }
 
+    /// Whether there are keys that more than the node itself takes part in, unless somebody says otherwise.
+    pub(crate) fn ask(&self) -> bool {
+        self.asks
+    }
+
+    /// How many owners take part in reads of a key, and in writes.
+    pub(crate) fn consistency(&self, key: &[u8]) -> (Consistency, Consistency) {
+        self.rule(key).map_or_else(Default::default, |rule| (rule.read, rule.write))
+    }
+
     fn rule(&self, key: &[u8]) -> Option<&Rule> {
         self.rules.iter().find(|rule| key.starts_with(&rule.prefix))
     }
@@ -88,12 +113,17 @@ mod tests {
     use super::*;
 
     fn namespace(name: &str, prefix: &str) -> Namespace {
-        Namespace { name: name.into(), prefix: prefix.into(), expiry: ExpiryPolicy::default() }
+        let (read, write) = <(Consistency, Consistency)>::default();
+        Namespace { name: name.into(), prefix: prefix.into(), expiry: ExpiryPolicy::default(), read, write }
     }
 
     #[test]
     fn a_key_falls_into_the_namespace_of_its_longest_prefix() {
-        let sessions = Namespace { expiry: ExpiryPolicy::Longest, ..namespace("sessions", "user:session:") };
+        let sessions = Namespace {
+            expiry: ExpiryPolicy::Longest,
+            write: Consistency::Quorum,
+            ..namespace("sessions", "user:session:")
+        };
         let namespaces = [namespace("users", "user:"), sessions];
         assert_eq!(Namespaces::check(&namespaces), Ok(()));
         let namespaces = Namespaces::new(&namespaces);
@@ -102,6 +132,9 @@ mod tests {
         }
         assert_eq!(namespaces.expiry(b"user:session:1"), ExpiryPolicy::Longest);
         assert_eq!(namespaces.expiry(b"user:1"), ExpiryPolicy::LastWriter);
+        assert!(namespaces.ask());
+        assert_eq!(namespaces.consistency(b"user:session:1"), (Consistency::One, Consistency::Quorum));
+        assert_eq!(namespaces.consistency(b"user:1"), (Consistency::One, Consistency::One));
     }
 
     #[test]

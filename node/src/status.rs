@@ -108,6 +108,9 @@ pub struct ConfigurationStatus {
     pub members: Vec<NodeId>,
     /// Whether this start of the node is one of them.
     pub is_member: bool,
+    /// Whether it holds what was acknowledged before, and so counts in quorums.
+    #[serde(default)]
+    pub caught_up: bool,
 }
 
 /// One seed address.
@@ -145,6 +148,15 @@ pub struct ReplicationStatus {
     /// Entries not sent to a peer because they were longer than anything that may be sent.
     #[serde(default)]
     pub too_large: u64,
+    /// Keys sent to owners that a read found to lack something of them.
+    #[serde(default)]
+    pub read_repairs: u64,
+    /// Reads and writes for which too few owners answered: nothing was done.
+    #[serde(default)]
+    pub no_quorum: u64,
+    /// Writes that too few owners were known to hold in time.
+    #[serde(default)]
+    pub unconfirmed: u64,
 }
 
 /// Anti-entropy in numbers.
@@ -235,6 +247,9 @@ impl StatusSource {
                 parts_sent: counters.replication_parts_sent.get(),
                 parts_received: counters.replication_parts_received.get(),
                 too_large: counters.replication_too_large.get(),
+                read_repairs: counters.read_repairs.get(),
+                no_quorum: counters.no_quorum.get(),
+                unconfirmed: counters.unconfirmed.get(),
             },
             sync: SyncStatus {
                 sessions: counters.sync_sessions.get(),
@@ -279,6 +294,7 @@ fn configuration(engine: &EngineState) -> Option<ConfigurationStatus> {
         founded_ms: configuration.lineage().founded_ms,
         members: members.map(|member| member.node.clone()).collect(),
         is_member: council.is_member(),
+        caught_up: council.has_caught_up(),
     })
 }
 

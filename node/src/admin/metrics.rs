@@ -64,6 +64,9 @@ pub(super) fn render(status: &Status) -> Result<String, std::fmt::Error> {
         "Entries not sent to a peer because they exceed what may be sent",
         replication.too_large,
     );
+    counter("read_repairs", "Keys sent to owners that a read found behind", replication.read_repairs);
+    counter("no_quorum", "Reads and writes for which too few owners answered", replication.no_quorum);
+    counter("unconfirmed", "Writes that too few owners were known to hold in time", replication.unconfirmed);
     counter("sync_sessions", "Sync sessions begun here that ended well", status.sync.sessions);
     counter("sync_failed", "Sync sessions begun here that broke off", status.sync.failed);
     counter(

@@ -1,7 +1,8 @@
 //! The embedding API: what a Rust service calls.
 //!
 //! Values stand here, each type of collection in a file of its own. What concurrent use gives is told by each type.
-//! A key that this node has evicted is fetched from a peer before it is used: only then an operation waits for the network.
+//! A key that this node has evicted is fetched from a peer before it is used. Only then, and at another consistency than
+//! [`One`](crate::Consistency::One), an operation waits for the network.
 
 mod counter;
 mod map;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumour_crdt::Kind;
 
-use crate::engine::{Condition, Engine, Purpose, SetExpiry, SetOptions, Ttl, View, Writer};
+use crate::consistency::Consistency;
+use crate::engine::{Condition, Engine, Kept, Levels, Purpose, SetExpiry, SetOptions, Ttl, View, Writer};
 use crate::error::WriteError;
 pub use counter::Counter;
 pub use map::Map;
@@ -38,11 +40,23 @@ pub struct Set<'a> {
     value: Bytes,
     ttl: Option<Duration>,
     condition: Condition,
+    level: Option<Consistency>,
 }
 
 impl Cache {
     pub(crate) fn new(engine: Engine) -> Self {
         Self { engine }
+    }
+
+    /// A handle to the same cache whose reads and writes take so many owners: `cache.with(Consistency::Quorum)`, or different
+    /// [`Levels`] for reads and for writes, in place of what the [namespace](crate::Namespace) of each key has. [`flush`](Self::flush) is at [`One`](Consistency::One) always.
+    ///
+    /// Before a write as many owners are read from: it lies above all that was acknowledged at that level before, and what it
+    /// gives back tells of it. Then it waits until as many hold it. Both end with an error after
+    /// [`consistency_patience`](crate::Tuning::consistency_patience).
+    #[must_use]
+    pub fn with(&self, levels: impl Into<Levels>) -> Self {
+        Self { engine: self.engine.at(levels.into()) }
     }
 
     /// The value of a key, or `None`.
@@ -51,7 +65,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, WriteError> {
         self.engine.check_serving()?;
-        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
+        let _kept = prepare(&self.engine, key.as_ref(), Purpose::Read).await?;
         Ok(self.engine.get(key.as_ref()))
     }
 
@@ -60,7 +74,7 @@ impl Cache {
     /// Awaiting it gives whether the value was written, which without conditions is always so.
     pub fn set(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Set<'_> {
         let (key, value) = (key.into(), value.into());
-        Set { engine: &self.engine, key, value, ttl: None, condition: Condition::Always }
+        Set { engine: &self.engine, key, value, ttl: None, condition: Condition::Always, level: None }
     }
 
     /// Deletes a key; gives whether there was a value.
@@ -68,8 +82,8 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was deleted then.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
-        self.engine.delete(key.as_ref())
+        // Where nothing is known of it nothing has to be deleted.
+        change(&self.engine, key.as_ref(), Purpose::Read, |engine| engine.delete(key.as_ref())).await
     }
 
     /// Lets a key expire after `ttl`; gives whether there was a value.
@@ -77,8 +91,8 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, WriteError> {
-        let _kept = self.engine.recall([key.as_ref()], Purpose::Write).await;
-        self.engine.expire_at(key.as_ref(), Some(expiry_ms(&self.engine, ttl)))
+        let expire = |engine: &Engine| engine.expire_at(key.as_ref(), Some(expiry_ms(engine, ttl)));
+        change(&self.engine, key.as_ref(), Purpose::Write, expire).await
     }
 
     /// Lets a key stay; gives whether it had an expiry.
@@ -86,8 +100,8 @@ impl Cache {
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
     pub async fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        let _kept = self.engine.recall([key.as_ref()], Purpose::Write).await;
-        self.engine.expire_at(key.as_ref(), None)
+        let expire = |engine: &Engine| engine.expire_at(key.as_ref(), None);
+        change(&self.engine, key.as_ref(), Purpose::Write, expire).await
     }
 
     /// When a key expires.
@@ -96,7 +110,7 @@ impl Cache {
     /// While the node joins, and after it stopped.
     pub async fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl, WriteError> {
         self.engine.check_serving()?;
-        let _kept = self.engine.recall([key.as_ref()], Purpose::Read).await;
+        let _kept = prepare(&self.engine, key.as_ref(), Purpose::Read).await?;
         Ok(self.engine.expiry(key.as_ref()))
     }
 
@@ -147,6 +161,12 @@ impl Set<'_> {
         self
     }
 
+    /// So many owners are to hold the value before it counts as written.
+    pub fn consistency(mut self, level: Consistency) -> Self {
+        self.level = Some(level);
+        self
+    }
+
     /// Writes only if this node sees no value. Two nodes may both see none: see the consistency guide.
     pub fn if_absent(mut self) -> Self {
         self.condition = Condition::IfAbsent;
@@ -168,9 +188,16 @@ impl<'a> IntoFuture for Set<'a> {
         let expiry = self.ttl.map_or(SetExpiry::Clear, |ttl| SetExpiry::At(expiry_ms(self.engine, ttl)));
         let options = SetOptions { expiry, condition: self.condition };
         Box::pin(async move {
-            let needed = (options.condition != Condition::Always).then_some(&self.key[..]);
-            let _kept = self.engine.recall(needed, Purpose::Write).await;
-            Ok(self.engine.set(&self.key, self.value, options)?.written)
+            let levels = self.engine.levels();
+            let engine = self.engine.at(Levels { write: self.level.or(levels.write), ..levels });
+            let key = self.key.clone();
+            let set = |engine: &Engine| Ok(engine.set(&key, self.value, options)?.written);
+            let is_blind = options.condition == Condition::Always;
+            match is_blind && engine.level(&key, Purpose::Write) == Consistency::One {
+                // What the key holds does not matter to anybody.
+                true => set(&engine),
+                false => change(&engine, &key, Purpose::Write, set).await,
+            }
         })
     }
 }
@@ -185,7 +212,7 @@ async fn read<R>(
     read: impl FnOnce(View<'_>) -> R,
 ) -> Result<Option<R>, WriteError> {
     engine.check_serving()?;
-    let _kept = engine.recall([key], Purpose::Read).await;
+    let _kept = prepare(engine, key, Purpose::Read).await?;
     engine.read(key, |view| match view {
         None => Ok(None),
         Some(view) if view.kind() == wanted => Ok(Some(read(view))),
@@ -211,11 +238,33 @@ async fn write<R>(
     wanted: Kind,
     write: impl FnOnce(&mut Writer<'_>) -> Result<R, WriteError>,
 ) -> Result<R, WriteError> {
-    let _kept = engine.recall([key], Purpose::Write).await;
-    engine.write(key, |key| {
-        key.expect(wanted)?;
-        write(key)
-    })?
+    let write = |engine: &Engine| {
+        engine.write(key, |key| {
+            key.expect(wanted)?;
+            write(key)
+        })?
+    };
+    change(engine, key, Purpose::Write, write).await
+}
+
+/// Brings in what a read or a write of a key needs from others.
+async fn prepare(engine: &Engine, key: &[u8], purpose: Purpose) -> Result<Kept, WriteError> {
+    engine.prepare([key], purpose, engine.level(key, purpose)).await
+}
+
+/// Brings in what a change of a key needs from others, makes it, and waits until as many owners hold it as are asked for.
+async fn change<R>(
+    engine: &Engine,
+    key: &[u8],
+    purpose: Purpose,
+    change: impl FnOnce(&Engine) -> Result<R, WriteError>,
+) -> Result<R, WriteError> {
+    // What others write with the same handle meanwhile is not waited for.
+    let mut own = engine.at(engine.levels());
+    let _kept = own.prepare([key], purpose, own.level(key, Purpose::Write)).await?;
+    let outcome = change(&own)?;
+    own.confirm().await?;
+    Ok(outcome)
 }
 
 fn expiry_ms(engine: &Engine, ttl: Duration) -> u64 {

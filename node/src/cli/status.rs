@@ -76,7 +76,11 @@ fn print(status: &Status) {
                 0 => String::new(),
                 generation => format!(", recovered {generation} times"),
             };
-            let member = if known.is_member { "" } else { "; this node is not taken in yet" };
+            let member = match (known.is_member, known.caught_up) {
+                (true, true) => "",
+                (true, false) => "; this node is catching up",
+                (false, _) => "; this node is not taken in yet",
+            };
             println!(
                 "configuration {} with {} members{recovered}{member}",
                 known.number,
@@ -99,6 +103,10 @@ fn print(status: &Status) {
         replication.applied,
         replication.overflowed,
         replication.refused
+    );
+    println!(
+        "quorums: {} reads repaired, {} not reached, {} writes unconfirmed",
+        replication.read_repairs, replication.no_quorum, replication.unconfirmed
     );
     let last = sync.last_s.map_or_else(|| "never".to_owned(), |last| format!("{last:.1} s ago"));
     println!(

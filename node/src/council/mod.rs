@@ -8,9 +8,11 @@
 //! the certificate proves the name, and who holds a living node's name is not admitted. Silence is none of these. It takes a member out
 //! after a while, if a majority agrees.
 
+mod catch_up;
 mod ended;
 mod founding;
 mod history;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod wish;
@@ -19,12 +21,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::Rng;
+use rumour_crdt::Hlc;
 use rumour_transport::NodeId;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::agreement::{Acceptor, Learned, Progress, Proposal, Reply, Request};
-use crate::placement::{Configuration, Replicas, Share};
+use crate::placement::{Configuration, Replicas, RingEpoch, Share};
+pub(crate) use catch_up::Seat;
+use catch_up::Seats;
 use ended::{End, Ended};
 pub(crate) use founding::{Campaign, Candidacy, Founding};
 pub use history::ConfigurationChange;
@@ -64,6 +69,10 @@ pub(crate) struct Standing {
     pub(crate) forgot_you: bool,
     /// Whether the sender would found a cluster together with others, and asks for their consent.
     pub(crate) campaign: Option<Campaign>,
+    /// The latest configuration that the sender has caught up with.
+    pub(crate) caught_up: Option<RingEpoch>,
+    /// The sender's clock when it stood there.
+    pub(crate) clock: Hlc,
 }
 
 /// What came of hearing of a configuration.
@@ -95,6 +104,7 @@ pub(crate) struct Council {
     paused_until: Option<Instant>,
     candidacy: founding::Votes,
     history: History,
+    seats: Seats,
     /// The node stops: it has no say any more.
     closed: bool,
 }
@@ -127,6 +137,7 @@ impl Council {
             paused_until: None,
             candidacy: founding::Votes::default(),
             history: History::default(),
+            seats: Seats::default(),
             closed: false,
         }
     }
@@ -146,7 +157,7 @@ impl Council {
         self.history.changes()
     }
 
-    /// What to tell an incarnation of a peer.
+    /// What to tell an incarnation of a peer, but for this node's clock.
     pub(crate) fn standing(&self, to: &NodeId, incarnation: u64) -> Standing {
         Standing {
             share: self.me.clone(),
@@ -154,12 +165,14 @@ impl Council {
             knows_you: self.history.knows(to),
             forgot_you: self.ended.is_forgotten(incarnation),
             campaign: self.campaign(),
+            caught_up: self.seat().caught_up,
+            clock: Hlc::ZERO,
         }
     }
 
     /// A peer that is connected said where it stands; `now_ms` is the wall clock's.
     pub(crate) fn met(&mut self, standing: Standing, now_ms: u64) -> Heard {
-        let Standing { share, configuration, knows_you, forgot_you, campaign } = standing;
+        let Standing { share, configuration, knows_you, forgot_you, campaign, caught_up, clock } = standing;
         if forgot_you && self.is_outdated_by(configuration.as_ref()) {
             return Heard::Forgotten;
         }
@@ -183,6 +196,8 @@ impl Council {
         if let Some(campaign) = campaign {
             self.candidacy.heard(share.incarnation, campaign);
         }
+        let known = configuration.as_ref().map(|known| (known.lineage(), known.epoch()));
+        self.seated(share.incarnation, Seat { known, caught_up }, clock);
         let may_elect = configuration.is_none() && campaign.is_some();
         self.peers.insert(share.node.clone(), Peer { share, connected: true, may_elect });
         heard
@@ -355,6 +370,7 @@ impl Council {
             self.acceptor.convert(configuration);
             self.history.names_end();
             self.ended.forget_replaced();
+            self.seats.clear();
             return self.adopted(now_ms);
         }
         let they_go_over = !theirs.alone || self.history.knows(&from.node);
@@ -377,6 +393,7 @@ impl Council {
         (self.attempt, self.wished, self.paused_until, self.failures) = (None, None, None, 0);
         if let Some(configuration) = self.acceptor.agreed() {
             self.history.note(configuration, now_ms);
+            self.seats.retain(configuration);
         }
         Heard::News
     }

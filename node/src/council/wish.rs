@@ -55,6 +55,10 @@ impl Council {
         if let Some(member) = members.iter().find(dead) {
             return changed(member, None);
         }
+        // What changes before most have caught up with the last change is caught up with only by all together.
+        if !self.most_have_caught_up(base) {
+            return None;
+        }
         let named = |node: &NodeId| members.iter().any(|member| member.node == *node);
         let newcomer = self.peers.keys().filter(|node| !named(node)).find_map(|node| self.newcomer(node));
         if let Some(newcomer) = newcomer.filter(|_| members.len() < MEMBERS_LIMIT) {

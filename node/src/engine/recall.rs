@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Engine, EngineState};
+use crate::consistency::{Consistency, Tally};
 
 /// What keys are recalled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,14 @@ pub(crate) struct Recalled {
 pub(crate) trait Recaller: Send + Sync {
     /// Has peers give what they hold of these keys, and merges it.
     fn recall(&self, keys: Vec<Bytes>) -> Pin<Box<dyn Future<Output = Recalled> + Send>>;
+
+    /// Brings in what so many owners hold of these keys, or says how many answered. Gives the keys of which one that answered held
+    /// something else than this node does then.
+    fn consult(
+        &self,
+        keys: Vec<Bytes>,
+        level: Consistency,
+    ) -> Pin<Box<dyn Future<Output = Result<BTreeSet<Bytes>, Tally>> + Send>>;
 }
 
 impl Engine {
@@ -62,19 +71,18 @@ impl Engine {
     pub async fn recall(&self, keys: impl IntoIterator<Item = &[u8]>, purpose: Purpose) -> Kept {
         // The way of nearly every command: nothing is taken note of.
         if !self.has_gaps() {
-            return Kept(None);
+            return Kept::none();
         }
         let keys: Vec<&[u8]> = keys.into_iter().collect();
-        let Some(recaller) = self.inner.recaller.get() else { return Kept(None) };
+        let Some(recaller) = self.inner.recaller.get() else { return Kept::none() };
         if !keys.iter().any(|key| self.lacks(key, purpose)) {
-            return Kept(None);
+            return Kept::none();
         }
         // Those that are here stay as well: what comes takes room.
         let keys: Vec<Bytes> = keys.into_iter().map(Bytes::copy_from_slice).collect();
-        self.inner.store.want(&keys);
         let lacking: Vec<Bytes> = keys.iter().filter(|key| self.lacks(key, purpose)).cloned().collect();
         // Made before anything is waited for: dropped midway, it lets the keys go.
-        let kept = Kept(Some((Arc::clone(&self.inner), keys)));
+        let kept = Kept::new(&self.inner, keys);
         let recalled = recaller.recall(lacking.clone()).await;
         let counters = &self.inner.counters;
         for key in &lacking {
@@ -94,6 +102,18 @@ impl Engine {
 /// The keys of a recall, which are not evicted as long as this lives.
 #[must_use = "the keys may be evicted again before they are used"]
 pub struct Kept(Option<(Arc<EngineState>, Vec<Bytes>)>);
+
+impl Kept {
+    pub(super) fn new(engine: &Arc<EngineState>, keys: Vec<Bytes>) -> Self {
+        engine.store.want(&keys);
+        Self(Some((Arc::clone(engine), keys)))
+    }
+
+    /// Nothing has to be kept.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+}
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +138,7 @@ mod tests {
     use crate::engine::SetOptions;
     use crate::engine::testing::{engine_at, engine_within, evict};
     use crate::error::WriteError;
-    use crate::replication::{Change, Outbox};
+    use crate::replication::{Change, Outbox, Taken};
     use crate::store::{Brought, Found};
 
     /// A peer that gives what it has, or does not answer.
@@ -136,6 +156,14 @@ mod tests {
             keys.iter().for_each(|key| send(from, &self.to, key));
             let absent = keys.into_iter().filter(|key| self.to.store.may_be_evicted(key)).collect();
             Box::pin(std::future::ready(Recalled { unsure: BTreeSet::new(), absent }))
+        }
+
+        fn consult(
+            &self,
+            _: Vec<Bytes>,
+            _: Consistency,
+        ) -> Pin<Box<dyn Future<Output = Result<BTreeSet<Bytes>, Tally>> + Send>> {
+            Box::pin(std::future::ready(Err(Tally::default())))
         }
     }
 
@@ -404,7 +432,7 @@ mod tests {
             if let Change::Delta(waiting) = change {
                 delta = Some(waiting.entry.clone());
             }
-            false
+            Taken { lost: false, room: false }
         });
         delta.expect("the peer is known to hold what it is added to")
     }

@@ -61,6 +61,7 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
         conflicts,
         namespaces,
         node: name.clone(),
+        incarnation: actor,
         store: Store::new(name.clone(), ActorId::new(actor), DigestKey::new(&[7; 32]), None, limit),
         clock: NodeClock::new(Arc::new(At(now_ms)), ActorId::new(actor), 500),
         fanout: Fanout::new(10, whole_entry_bytes, Arc::clone(&counters)),
@@ -72,6 +73,8 @@ fn engine_of(actor: u64, now_ms: u64, limit: MemoryLimit, whole_entry_bytes: usi
         recaller: std::sync::OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(name, ActorId::new(actor))),
         council: Mutex::new(council),
+        seats_changed: tokio::sync::Notify::new(),
+        consistency_patience: Tuning::default().consistency_patience,
         awaited: Mutex::default(),
     };
     state.phase.serve();

@@ -71,6 +71,11 @@ impl RingEpoch {
     /// That of the first configuration.
     pub const FIRST: Self = Self { generation: 0, branch: 0, number: 1 };
 
+    /// Whether it is another one or the one right before it, with no recovery in between.
+    pub(crate) fn is_at_most_one_before(self, other: Self) -> bool {
+        self == other || self.next() == other
+    }
+
     fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Door;
@@ -92,17 +92,39 @@ async fn converse(mut session: Session, mut stream: TcpStream, stop: &Cancellati
         }
         loop {
             let batch = session.answer(&mut parser, &mut input, &mut output);
+            if batch == Batch::Unconfirmed {
+                session.confirm(&mut output).await;
+                continue;
+            }
             write(&mut stream, &mut output).await?;
             match batch {
                 Batch::Drained => break,
-                Batch::Full => {}
-                Batch::Lacking => session.recall().await,
+                Batch::Full | Batch::Unconfirmed => {}
+                Batch::Lacking => session.prepare().await,
+                Batch::Waits => {
+                    tokio::select! {
+                        biased;
+                        () = &mut stopped => return Ok(()),
+                        () = session.wait(&mut output) => {}
+                        () = gone(&stream) => return Ok(()),
+                    }
+                }
                 Batch::Closing => return close(stream).await,
             }
         }
         if input.is_empty() && input.capacity() > BUFFER_BYTES_KEPT {
             input = BytesMut::new();
         }
+    }
+}
+
+/// Returns when the client has closed the connection, whatever it sent before.
+async fn gone(stream: &TcpStream) {
+    const LOOK_AGAIN: Duration = Duration::from_secs(1);
+    while let Ok(ready) = stream.ready(Interest::READABLE).await
+        && !ready.is_read_closed()
+    {
+        sleep(LOOK_AGAIN).await;
     }
 }
 

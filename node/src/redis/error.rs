@@ -34,6 +34,10 @@ pub(super) enum CommandError {
     HelloOption(String),
     #[error("ERR syntax error")]
     Syntax,
+    #[error("ERR expected READ or WRITE, each with ONE, QUORUM, ALL or DEFAULT")]
+    Consistency,
+    #[error("ERR timeout is negative")]
+    NegativeTimeout,
     #[error("ERR MULTI calls can not be nested")]
     NestedMulti,
     #[error("ERR {command} without MULTI")]
@@ -167,6 +171,8 @@ fn write_error(error: &WriteError) -> String {
     match error {
         // The code on which clients wait and try again.
         WriteError::Evicted => format!("TRYAGAIN {error}"),
+        WriteError::NoQuorum { .. } => format!("NOQUORUM {error}"),
+        WriteError::Unconfirmed { .. } => format!("UNCONFIRMED {error}"),
         WriteError::Joining => format!("LOADING {error}"),
         WriteError::OutOfMemory => format!("OOM {error}"),
         WriteError::WrongType { .. } => CommandError::WrongType.to_string(),

@@ -3,6 +3,7 @@
 //! Nothing here waits: a batch of requests is executed in one go, and the connection's task does the rest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -17,8 +18,9 @@ use super::reply::{Protocol, REPLY_BYTES_LIMIT, Reply};
 use super::stats::RedisStats;
 use super::table;
 use super::transaction::{Queued, Transaction, Watched};
-use crate::WriteError;
-use crate::engine::{Kept, Purpose};
+use crate::consistency::Consistency;
+use crate::engine::{Engine, Kept, Levels, Purpose};
+use crate::error::WriteError;
 
 /// Replies collected before they are written, in bytes; the last reply may exceed it.
 const BATCH_BYTES_LIMIT: usize = 64 * 1024;
@@ -30,28 +32,45 @@ pub(super) enum Batch {
     Drained,
     /// Enough replies for now: write them and go on.
     Full,
-    /// Write the replies, recall what the next request needs, and go on.
+    /// Write the replies, [prepare](Session::prepare) what the next request needs, and go on.
     Lacking,
+    /// [Confirm](Session::confirm) what the latest request wrote, and go on.
+    Unconfirmed,
+    /// Write the replies, [wait](Session::wait) as the latest request demands, and go on.
+    Waits,
     /// Write the replies and close the connection.
     Closing,
 }
 
-/// A request that is to be executed once its keys were recalled.
+/// A request that is to be executed once its keys are here.
 #[derive(Debug)]
 struct Waiting {
     args: OwnedArgs,
     keys: Vec<Bytes>,
     purpose: Purpose,
-    /// Whether what it writes depends on what its keys hold.
-    depends: bool,
-    /// Keeps what came.
-    kept: Option<Kept>,
+    /// How many owners are to be asked.
+    level: Consistency,
+    /// Those of the keys that what it writes depends on.
+    depends: Vec<Bytes>,
+    /// Keeps what came, or says why it did not.
+    kept: Option<Result<Kept, WriteError>>,
+}
+
+/// What `WAIT` waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// Other members that hold what was written.
+    pub(super) members: usize,
+    /// For how long at most; `None`: until so many do.
+    pub(super) patience: Option<Duration>,
 }
 
 /// State of one connection.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) door: Arc<Door>,
+    /// Reads and writes at the connection's consistency.
+    pub(super) engine: Engine,
     pub(super) client: Arc<Client>,
     pub(super) protocol: Protocol,
     pub(super) authenticated: bool,
@@ -60,8 +79,16 @@ pub(super) struct Session {
     /// Open since `MULTI`.
     pub(super) transaction: Option<Transaction>,
     pub(super) watched: Watched,
-    /// A request that waits for keys that were evicted here.
+    /// A request that waits for keys that were evicted here, or that other owners have to be asked for.
     waiting: Option<Waiting>,
+    /// The present command is one of a transaction.
+    pub(super) in_transaction: bool,
+    /// What the latest request waits for.
+    pub(super) wait: Option<Wait>,
+    /// Keeps what the latest request wrote until that is confirmed.
+    kept: Option<Kept>,
+    /// Where the reply begins to the request whose writes are not confirmed.
+    unconfirmed: usize,
     last_command: &'static str,
 }
 
@@ -69,6 +96,7 @@ impl Session {
     pub(super) fn new(door: Arc<Door>, client: Arc<Client>) -> Self {
         let authenticated = door.password.is_none();
         Self {
+            engine: door.engine.at(Levels::default()),
             door,
             client,
             protocol: Protocol::default(),
@@ -77,6 +105,10 @@ impl Session {
             transaction: None,
             watched: Watched::default(),
             waiting: None,
+            kept: None,
+            in_transaction: false,
+            unconfirmed: 0,
+            wait: None,
             last_command: "NULL",
         }
     }
@@ -95,7 +127,19 @@ impl Session {
             commands += 1;
             let args = waiting.args.args();
             let lacks = |key: &Bytes| door.engine.lacks(key, Purpose::Write);
-            if waiting.depends && waiting.keys.iter().any(lacks) {
+            self.unconfirmed = output.len();
+            let failed = match waiting.kept {
+                Some(Err(error)) => Some(error),
+                Some(Ok(kept)) => {
+                    self.kept = Some(kept);
+                    None
+                }
+                None => None,
+            };
+            if let Some(error) = failed {
+                let reply = Reply::new(output, self.protocol);
+                complete(reply, |_| Err(self.refuse(args, error.into())));
+            } else if waiting.depends.iter().any(lacks) {
                 // What it would write depends on what it cannot read.
                 let reply = Reply::new(output, self.protocol);
                 complete(reply, |_| Err(self.refuse(args, WriteError::Evicted.into())));
@@ -104,8 +148,15 @@ impl Session {
             }
         }
         let batch = loop {
+            if self.engine.is_unconfirmed() {
+                break Batch::Unconfirmed;
+            }
+            self.kept = None;
             if self.closing {
                 break Batch::Closing;
+            }
+            if self.wait.is_some() {
+                break Batch::Waits;
             }
             if output.len() >= BATCH_BYTES_LIMIT {
                 break Batch::Full;
@@ -117,6 +168,7 @@ impl Session {
                         break Batch::Lacking;
                     }
                     commands += 1;
+                    self.unconfirmed = output.len();
                     self.execute(args, output, &mut turn);
                 }
                 Ok(None) => break Batch::Drained,
@@ -136,45 +188,86 @@ impl Session {
         batch
     }
 
-    /// The request with its keys, if some were evicted here.
-    fn lacking(&self, args: Args<'_>) -> Option<Waiting> {
-        let engine = &self.door.engine;
-        if !engine.has_gaps() || !self.authenticated {
+    /// The request with its keys, if some were evicted here, or have to be asked for.
+    fn lacking<'a>(&'a self, args: Args<'a>) -> Option<Waiting> {
+        let engine = &self.engine;
+        let asks = engine.asks_others();
+        if !(engine.has_gaps() || asks) || !self.authenticated {
             return None;
         }
         let mut command = table::find(args.at(0))?;
         if let Some(name) = args.get(1).filter(|_| !command.subcommands.is_empty()) {
             command = command.subcommand(name)?;
         }
+        let level_of = |command: &Command, args: Args<'_>| {
+            let purpose = command.purpose();
+            command.key_args(args).map(|key| engine.level(key, purpose)).max().unwrap_or_default()
+        };
+        // What keys hold does not matter to a blind command that nobody but this node takes part in.
+        let matters = |command: &Command, args: Args<'_>| {
+            !command.is_blind(args) || level_of(command, args) > Consistency::One
+        };
+        let depends = |command: &Command, args: Args<'_>| {
+            command.purpose() == Purpose::Write && !command.deletes && !command.is_blind(args)
+        };
+        let (mut keys, mut depending, mut level) = (Vec::new(), Vec::new(), Consistency::One);
         let mut purpose = command.purpose();
-        let keys: Vec<&[u8]> = match &self.transaction {
+        let mut add = |command: &Command, args: Args<'a>| {
+            if matters(command, args) {
+                keys.extend(command.key_args(args));
+                level = level.max(level_of(command, args));
+            }
+            if depends(command, args) {
+                depending.extend(command.key_args(args));
+            }
+        };
+        match &self.transaction {
             // Keys are recalled when the transaction is executed.
             Some(_) if !command.at_once => return None,
             Some(transaction) if command.name == "exec" => {
-                let queued =
-                    || transaction.queued().filter(|queued| !queued.command.is_blind(queued.args.args()));
-                if queued().any(|queued| queued.command.purpose() == Purpose::Write) {
-                    purpose = Purpose::Write;
+                transaction.queued().for_each(|queued| add(queued.command, queued.args.args()));
+                let writes = |queued: &Queued| queued.command.purpose() == Purpose::Write;
+                purpose = if transaction.queued().any(writes) { Purpose::Write } else { Purpose::Read };
+                // Whether they changed meanwhile is for those to say that are read from.
+                for key in self.watched.keys() {
+                    level = level.max(engine.level(key, Purpose::Read));
+                    keys.push(&key[..]);
                 }
-                queued().flat_map(|queued| queued.command.key_args(queued.args.args())).collect()
             }
-            _ if command.is_blind(args) => return None,
-            _ => command.key_args(args).collect(),
-        };
-        if !keys.iter().any(|key| engine.lacks(key, purpose)) {
+            _ => add(command, args),
+        }
+        let lacks = |key: &&[u8]| engine.lacks(key, purpose);
+        if keys.is_empty() || level == Consistency::One && !keys.iter().any(lacks) {
             return None;
         }
-        let keys = keys.into_iter().map(Bytes::copy_from_slice).collect();
-        let depends = purpose == Purpose::Write && !command.deletes;
-        Some(Waiting { args: args.to_owned(), keys, purpose, depends, kept: None })
+        let owned = |keys: Vec<&[u8]>| keys.into_iter().map(Bytes::copy_from_slice).collect();
+        let (keys, depends) = (owned(keys), owned(depending));
+        Some(Waiting { args: args.to_owned(), keys, purpose, level, depends, kept: None })
     }
 
     /// Fetches from peers what the request that comes next needs.
-    pub(super) async fn recall(&mut self) {
+    pub(super) async fn prepare(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             let keys = waiting.keys.iter().map(|key| &key[..]);
-            waiting.kept = Some(self.door.engine.recall(keys, waiting.purpose).await);
+            waiting.kept = Some(self.engine.prepare(keys, waiting.purpose, waiting.level).await);
         }
+    }
+
+    /// Waits for other members, and replies how many hold what was written.
+    pub(super) async fn wait(&mut self, output: &mut BytesMut) {
+        if let Some(Wait { members, patience }) = self.wait.take() {
+            let holders = self.door.engine.wait_for(members, patience).await;
+            Reply::new(output, self.protocol).integer(i64::try_from(holders).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Waits until enough owners hold what the latest request wrote; in place of its reply comes an error if they do not.
+    pub(super) async fn confirm(&mut self, output: &mut BytesMut) {
+        if let Err(error) = self.engine.confirm().await {
+            output.truncate(self.unconfirmed);
+            Reply::new(output, self.protocol).error(&CommandError::from(error).to_string());
+        }
+        self.kept = None;
     }
 
     /// Answers one request.
@@ -206,7 +299,7 @@ impl Session {
         }
         self.check_loading(command)?;
         if command.has(flag::DENYOOM) {
-            self.door.engine.check_memory()?;
+            self.engine.check_memory()?;
         }
         Ok(Some(command))
     }
@@ -214,7 +307,7 @@ impl Session {
     /// A node that is still filling itself would answer that keys are missing.
     fn check_loading(&self, command: &Command) -> Result<(), CommandError> {
         if !command.has(flag::LOADING) {
-            self.door.engine.check_serving()?;
+            self.engine.check_serving()?;
         }
         Ok(())
     }
@@ -265,10 +358,12 @@ impl Session {
 
     /// Answers a command of a transaction.
     pub(super) fn run_queued(&mut self, queued: &Queued, reply: Reply<'_>) {
+        self.in_transaction = true;
         complete(reply.in_protocol(self.protocol), |reply| {
             self.check_loading(queued.command)?;
             self.run(queued.command, queued.args.args(), reply)
         });
+        self.in_transaction = false;
     }
 
     fn unknown(&mut self, args: Args<'_>) -> Result<(), CommandError> {

@@ -84,6 +84,10 @@ impl Watched {
         Ok(())
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.versions.keys()
+    }
+
     /// Whether any of the keys was changed by anybody, or ended, since it was watched.
     pub(super) fn changed(&self, engine: &Engine) -> Result<bool, WriteError> {
         for (key, version) in &self.versions {

@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::change::Change;
-use super::outbox::{Outbox, Pushed};
+use super::outbox::{Behind, Outbox, Pushed};
+use super::ticket::Ticket;
 use crate::counters::Counters;
 
 /// Where local writes go: to the outbox of every other owner. Every member owns every key for now.
@@ -54,27 +55,64 @@ impl Fanout {
         self.queues.write().remove(peer);
     }
 
-    /// Queues a key that changed here for every peer.
-    pub(crate) fn dirty(&self, key: &[u8], change: &Change) {
+    /// Queues a key that changed here for every peer. `ticket` hears when they have taken the change in.
+    pub(crate) fn dirty(&self, key: &[u8], change: &Change, ticket: Option<&Arc<Ticket>>) {
+        if let Some(ticket) = ticket {
+            ticket.add();
+        }
         let queues = self.queues.read();
         if queues.is_empty() {
             return;
         }
         let key = Bytes::copy_from_slice(key);
         for queue in queues.values() {
-            let pushed = queue.outbox.lock().push(&key, change);
-            match pushed {
-                Pushed::Queued => queue.wake.notify_one(),
-                Pushed::Waiting => {}
-                Pushed::Overflowed => self.counters.replication_overflowed.add(1),
-            }
+            let pushed = {
+                let mut outbox = queue.outbox.lock();
+                let pushed = outbox.push(&key, change);
+                if let Some(ticket) = ticket.filter(|_| pushed != Pushed::Overflowed) {
+                    outbox.await_ack(&key, ticket);
+                }
+                pushed
+            };
+            self.pushed(queue, pushed);
         }
+    }
+
+    /// Has a ticket acknowledged once a peer has taken in all that waits for it now.
+    pub(crate) fn await_all(&self, peer: &NodeId, ticket: &Arc<Ticket>) -> Behind {
+        let queues = self.queues.read();
+        queues.get(peer).map_or(Behind::Unknown, |queue| queue.outbox.lock().await_all(ticket))
+    }
+
+    /// Whether a peer lacks nothing but what is queued for it.
+    pub(crate) fn is_all_queued(&self, peer: &NodeId) -> bool {
+        self.queues.read().get(peer).is_some_and(|queue| queue.outbox.lock().is_all_queued())
     }
 
     /// Has all of a key sent to a peer that sync found to lack it, but cannot bring it to.
     pub(crate) fn hand_over(&self, peer: &NodeId, key: &Bytes) {
         let queue = self.queue(peer);
         let pushed = queue.outbox.lock().hand_over(key);
+        self.pushed(&queue, pushed);
+    }
+
+    /// The same for all that the key holds now; `ticket` hears when the peer has taken it in. Gives whether there was room.
+    pub(crate) fn hand_over_anew(&self, peer: &NodeId, key: &Bytes, ticket: &Arc<Ticket>) -> bool {
+        ticket.add();
+        let queue = self.queue(peer);
+        let pushed = {
+            let mut outbox = queue.outbox.lock();
+            let pushed = outbox.hand_over_anew(key);
+            if pushed != Pushed::Overflowed {
+                outbox.await_ack(key, ticket);
+            }
+            pushed
+        };
+        self.pushed(&queue, pushed);
+        pushed != Pushed::Overflowed
+    }
+
+    fn pushed(&self, queue: &PeerQueue, pushed: Pushed) {
         match pushed {
             Pushed::Queued => queue.wake.notify_one(),
             Pushed::Waiting => {}

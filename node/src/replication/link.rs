@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::change::{Change, Delta};
 use super::fanout::PeerQueue;
+use super::outbox::{Acknowledged, Taken};
 use super::parts::{Cut, JoinError, Joiner, Piece, TRANSFER_BYTES_LIMIT};
 use super::patience::Patience;
 use crate::engine::EngineState;
@@ -34,7 +36,8 @@ pub(crate) async fn send(engine: &EngineState, peer: &Peer) -> Result<(), String
     let queue = engine.fanout.queue(&peer.info().node);
     let (tx, rx) = peer.open_channel().await.map_err(|error| error.to_string())?;
     let link = queue.outbox.lock().connected();
-    let answers = Answers { engine, queue: &queue, link, rx, patience: Patience::default() };
+    let incarnation = peer.info().incarnation;
+    let answers = Answers { engine, queue: &queue, incarnation, link, rx, patience: Patience::default() };
     let ended = Pump { tx, answers }.run().await;
     queue.outbox.lock().disconnected(link);
     // A newer link may have found nothing to send while this one held it.
@@ -52,6 +55,8 @@ struct Pump<'a> {
 struct Answers<'a> {
     engine: &'a EngineState,
     queue: &'a PeerQueue,
+    /// The peer's.
+    incarnation: u64,
     link: u64,
     rx: FrameReceiver,
     patience: Patience,
@@ -116,7 +121,7 @@ impl Answers<'_> {
         if frame.kind == kind::GOT {
             return Ok(());
         }
-        acknowledge(self.engine, self.queue, self.link, frame.kind, &frame.body)
+        acknowledge(self.engine, self.queue, (self.link, self.incarnation), frame.kind, &frame.body)
     }
 }
 
@@ -167,11 +172,13 @@ fn next_batch(engine: &EngineState, queue: &PeerQueue, link: u64) -> Option<Batc
     // Read before the entries are, so that it does not make them look younger than they are.
     let clock = engine.clock.send_time();
     let number = outbox.next_batch(link, BATCH_KEYS_LIMIT, |key, change| {
-        if let Some(entry) = to_send(engine, key, change, now_ms) {
+        let entry = to_send(engine, key, change, now_ms);
+        let lost = entry.is_none() && engine.store.is_evicted(key);
+        if let Some(entry) = entry {
             bytes += key.len() + entry.payload_bytes() + 64;
             entries.push((key.clone(), entry));
         }
-        bytes < BATCH_BYTES_LIMIT
+        Taken { lost, room: bytes < BATCH_BYTES_LIMIT }
     })?;
     drop(outbox);
     Some(Batch { number, clock, flushed: engine.store.flushed(), entries })
@@ -212,7 +219,7 @@ fn has_lost(engine: &EngineState, present: &Entry, delta: &Delta) -> bool {
 fn acknowledge(
     engine: &EngineState,
     queue: &PeerQueue,
-    link: u64,
+    (link, incarnation): (u64, u64),
     kind: u8,
     body: &[u8],
 ) -> Result<(), String> {
@@ -221,7 +228,9 @@ fn acknowledge(
     }
     let ack: Ack = codec::decode(body).map_err(|error| error.to_string())?;
     engine.follow(ack.clock, rumour_crdt::Stamp::ZERO);
-    let keys = queue.outbox.lock().acknowledge(link, ack.number).ok_or("an acknowledgement out of order")?;
+    let acknowledged = queue.outbox.lock().acknowledge(link, ack.number);
+    let Acknowledged { keys, tickets } = acknowledged.ok_or("an acknowledgement out of order")?;
+    engine.seated(incarnation, ack.seat, ack.clock);
     engine.remove_gone(&ack.gone);
     let refused = ack.refused.len().min(keys.len());
     engine.counters.replication_sent.add((keys.len() - refused) as u64);
@@ -230,6 +239,11 @@ fn acknowledge(
         tracing::warn!(refused, first = ?ack.refused.first(), "a peer refused writes whose stamps lie in its future: check both clocks");
         keep_refused(engine, queue, keys, &ack.refused);
     }
+    if !ack.complete {
+        // Whoever waits for one of the batch waits in vain: which it is does not always show.
+        return Ok(());
+    }
+    tickets.iter().filter_map(Weak::upgrade).for_each(|ticket| ticket.acknowledge(incarnation, ack.seat));
     Ok(())
 }
 
@@ -308,15 +322,17 @@ fn check_age(engine: &EngineState, batch: &Batch) -> Result<(), String> {
 
 fn apply(engine: &EngineState, batch: Batch) -> Ack {
     engine.follow(batch.clock, batch.flushed);
-    let (mut refused, mut gone) = (Vec::new(), Vec::new());
+    let (mut refused, mut gone, mut complete) = (Vec::new(), Vec::new(), true);
     for (key, entry) in batch.entries {
         let (newest, whole) = (entry.newest(), !entry.is_delta());
         match engine.apply(&key, entry, Brought::ByReplication) {
             Some(Applied::Merged(_) | Applied::Flushed) => engine.counters.replication_applied.add(1),
             Some(Applied::Collected(dead)) => gone.extend(engine.gone(key.clone(), &dead)),
             Some(Applied::Late) => {}
+            Some(Applied::Evicted) => complete = false,
             None => {
                 refused.push(newest.dot());
+                complete = false;
                 continue;
             }
         }
@@ -324,7 +340,9 @@ fn apply(engine: &EngineState, batch: Batch) -> Ack {
             engine.has_arrived(&key);
         }
     }
-    Ack { number: batch.number, clock: engine.clock.send_time(), refused, gone }
+    // Looked at after all was taken in: what is acknowledged under a configuration is there when that is said.
+    let seat = engine.council.lock().seat();
+    Ack { number: batch.number, clock: engine.clock.send_time(), refused, gone, complete, seat }
 }
 
 /// Links without a network.
@@ -350,7 +368,7 @@ pub(crate) mod testing {
                         bytes += body.len();
                         let ack = apply(to, joiner.last(body).expect("own bytes"));
                         let ack = codec::encode(&ack).expect("it fits");
-                        acknowledge(from, &queue, link, kind::ACK, &ack).expect("in order");
+                        acknowledge(from, &queue, (link, to.incarnation), kind::ACK, &ack).expect("in order");
                     }
                 }
             }
@@ -367,8 +385,10 @@ mod tests {
 
     use super::testing::carry;
     use super::*;
+    use crate::consistency::Consistency;
     use crate::engine::testing::{engine_at, engine_with, engine_within, evict};
     use crate::engine::{Engine, SetOptions};
+    use crate::replication::Ticket;
 
     /// A set as one peer has it and another one contributes to it.
     const MEMBERS: u32 = 100_000;
@@ -512,6 +532,57 @@ mod tests {
             carry(&a, &b);
             assert_eq!(shown(&Engine::new(b)), expected);
         }
+    }
+
+    #[test]
+    fn who_waits_is_not_told_of_what_was_evicted_before_it_left() {
+        let (a, b) = (engine_within(1, 1_000_000, 60_000), engine_at(2, 1_000_000));
+        let here = Engine::new(a.clone());
+        here.set(KEY, "v".into(), SetOptions::default()).expect("it serves");
+        evict(&here, KEY);
+        a.fanout.queue(&b.node);
+        let [kept, lost] = [b"kept", KEY].map(|key| {
+            let ticket = Arc::<Ticket>::default();
+            a.fanout.dirty(key, &Change::Whole, Some(&ticket));
+            ticket
+        });
+        carry(&a, &b);
+        assert_eq!([kept, lost].map(|ticket| ticket.holders().len()), [1, 0]);
+    }
+
+    #[test]
+    fn who_waits_is_not_told_of_what_its_receiver_had_evicted() {
+        let (a, b) = (engine_at(1, 1_000_000), engine_within(2, 1_000_000, 60_000));
+        let (here, there) = (Engine::new(a.clone()), Engine::new(b.clone()));
+        a.fanout.queue(&b.node);
+        add(&here, 0..2);
+        carry(&a, &b);
+        evict(&there, KEY);
+        let here = here.at(Consistency::Quorum.into());
+        let remove = |member: &[u8]| {
+            let removed = here.write(KEY, |key| key.members().map(|mut set| set.remove(member)));
+            assert_eq!(removed, Ok(Ok(true)));
+        };
+        remove(b"member-000000000");
+        carry(&a, &b);
+        assert!(here.held_by().is_empty(), "a removal by itself says nothing of the rest");
+    }
+
+    #[test]
+    fn what_changes_nothing_is_sent_where_others_lack_it() {
+        let (a, b) = (engine_at(1, 1_000_000), engine_at(2, 1_000_000));
+        add(&Engine::new(a.clone()), 0..2);
+        a.fanout.queue(&b.node);
+        let here = Engine::new(a.clone()).at(Consistency::Quorum.into());
+        let keep = || assert_eq!(here.expire_at(KEY, None), Ok(false), "it has no end");
+        keep();
+        assert!(!here.is_unconfirmed(), "as far as is known all have it");
+        here.doubt(KEY);
+        keep();
+        assert!(here.is_unconfirmed());
+        carry(&a, &b);
+        assert_eq!(members(&Engine::new(b.clone())), Some(2));
+        assert_eq!(here.held_by().into_iter().collect::<Vec<_>>(), [b.incarnation]);
     }
 
     #[test]

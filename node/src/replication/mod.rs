@@ -9,11 +9,14 @@ mod link;
 mod outbox;
 mod parts;
 mod patience;
+mod ticket;
 
 pub(crate) use change::Change;
 pub(crate) use fanout::Fanout;
 #[cfg(test)]
 pub(crate) use link::testing;
 pub(crate) use link::{receive, send};
+pub(crate) use outbox::Behind;
 #[cfg(test)]
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Outbox, Taken};
+pub(crate) use ticket::Ticket;

@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasherDefault;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::change::Change;
+use super::ticket::Ticket;
 use crate::config::HANDED_KEYS_LIMIT;
 
 /// Keys waiting for one peer. Plain state: the task that owns the link drives it.
@@ -29,14 +31,53 @@ pub(crate) struct Outbox {
     in_flight: VecDeque<Flight>,
     /// Keys whose writes the peer refused for lying in its future, and when to offer them again.
     refused: BTreeMap<Bytes, Instant>,
+    /// Who waits for keys that are queued or in flight.
+    awaited: HashMap<Bytes, Vec<Awaited>, BuildHasherDefault<Xxh3Default>>,
     next_batch: u64,
     keys_limit: usize,
+    /// A session has made up for whatever the peer lacked before there was this queue.
+    acquainted: bool,
     overflowed: bool,
     /// A session is under way that is to make up for what overflowed before, or broke off.
     making_up: bool,
     announce: bool,
     link: u64,
     bytes: usize,
+}
+
+/// Somebody waits for the peer to take in what a key holds now.
+struct Awaited {
+    /// The first batch that can bring it.
+    from: u64,
+    /// Whoever waits may give up.
+    ticket: Weak<Ticket>,
+}
+
+/// What a peer has not taken in of all that changed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Nothing.
+    Nothing,
+    /// What was queued: a ticket tells when it has.
+    Awaited,
+    /// Something was left to sync, or refused.
+    Unknown,
+}
+
+/// A batch that the peer has taken in.
+pub(crate) struct Acknowledged {
+    /// Its keys with what was sent of them.
+    pub(crate) keys: Vec<(Bytes, Change)>,
+    /// Of each change in it that somebody waits for.
+    pub(crate) tickets: Vec<Weak<Ticket>>,
+}
+
+/// What became of a key that was taken for a batch.
+pub(crate) struct Taken {
+    /// What changed is not here any more: it was evicted.
+    pub(crate) lost: bool,
+    /// The batch has room for another key.
+    pub(crate) room: bool,
 }
 
 struct Flight {
@@ -87,8 +128,10 @@ impl Outbox {
             queued: HashMap::default(),
             in_flight: VecDeque::new(),
             refused: BTreeMap::new(),
+            awaited: HashMap::default(),
             next_batch: 1,
             keys_limit,
+            acquainted: false,
             overflowed: false,
             making_up: false,
             announce: false,
@@ -133,6 +176,18 @@ impl Outbox {
         }
     }
 
+    /// Has a ticket acknowledged when the peer has taken in what was just [pushed](Self::push). Not to be asked for what overflowed.
+    pub(crate) fn await_ack(&mut self, key: &Bytes, ticket: &Arc<Ticket>) {
+        self.await_batch(key, self.next_batch, ticket);
+    }
+
+    fn await_batch(&mut self, key: &Bytes, from: u64, ticket: &Arc<Ticket>) {
+        let awaited = self.awaited.entry(key.clone()).or_default();
+        // Of those who gave up nothing is kept: a peer may be away for long.
+        awaited.retain(|awaited| awaited.ticket.strong_count() > 0);
+        awaited.push(Awaited { from, ticket: Arc::downgrade(ticket) });
+    }
+
     /// Has all of a key sent, as sync cannot, also by a queue that is full of what clients write. Not again while all of it is on its way:
     /// what changes here meanwhile waits behind it.
     pub(crate) fn hand_over(&mut self, key: &Bytes) -> Pushed {
@@ -140,7 +195,34 @@ impl Outbox {
         if self.in_flight.iter().any(|flight| flight.keys.iter().any(whole)) {
             return Pushed::Waiting;
         }
+        self.hand_over_anew(key)
+    }
+
+    /// The same for all that it holds now, though all that it held before may be on its way.
+    pub(crate) fn hand_over_anew(&mut self, key: &Bytes) -> Pushed {
         self.push_within(self.keys_limit + HANDED_KEYS_LIMIT, key, &Change::Whole)
+    }
+
+    /// Has a ticket acknowledged when the peer has taken in all that waits or is under way.
+    pub(crate) fn await_all(&mut self, ticket: &Arc<Ticket>) -> Behind {
+        if !self.is_all_queued() {
+            return Behind::Unknown;
+        }
+        // Batches are acknowledged in their order, so that the last key comes last.
+        if let Some(last) = self.waiting.back().cloned() {
+            self.await_ack(&last, ticket);
+            return Behind::Awaited;
+        }
+        let mut flights = self.in_flight.iter().rev();
+        let last = flights.find_map(|flight| Some((flight.keys.last()?.0.clone(), flight.batch)));
+        let Some((last, from)) = last else { return Behind::Nothing };
+        self.await_batch(&last, from, ticket);
+        Behind::Awaited
+    }
+
+    /// Whether the peer lacks nothing but what waits or is under way.
+    pub(crate) fn is_all_queued(&self) -> bool {
+        self.acquainted && !self.overflowed() && self.refused.is_empty()
     }
 
     /// Whether the peer may lack the latest change of the key: it waits, is under way, was refused, or may have been left to sync.
@@ -158,12 +240,12 @@ impl Outbox {
 
     /// The keys of the next batch and its number, or `None` when nothing waits.
     ///
-    /// `take` is called for each key in turn and answers whether the batch has room for another after it.
+    /// `take` is called for each key in turn.
     pub(crate) fn next_batch(
         &mut self,
         link: u64,
         keys_limit: usize,
-        mut take: impl FnMut(&Bytes, &Change) -> bool,
+        mut take: impl FnMut(&Bytes, &Change) -> Taken,
     ) -> Option<u64> {
         if link != self.link || self.waiting.is_empty() && !self.announce {
             return None;
@@ -175,7 +257,11 @@ impl Outbox {
         {
             // Whatever waits is queued with its change.
             let change = self.queued.remove(&key).unwrap_or(Change::Whole);
-            let room = take(&key, &change);
+            let Taken { lost, room } = take(&key, &change);
+            if lost {
+                // Nobody is told that the peer has it.
+                self.awaited.remove(&key);
+            }
             keys.push((key, change));
             if !room {
                 break;
@@ -187,14 +273,27 @@ impl Outbox {
         Some(batch)
     }
 
-    /// Takes a batch as done and returns its keys with what was sent of them; `None` if it was not the oldest in flight.
-    pub(crate) fn acknowledge(&mut self, link: u64, batch: u64) -> Option<Vec<(Bytes, Change)>> {
+    /// Takes a batch as done and says what was in it; `None` if it was not the oldest in flight.
+    pub(crate) fn acknowledge(&mut self, link: u64, batch: u64) -> Option<Acknowledged> {
         if link != self.link || self.in_flight.front()?.batch != batch {
             return None;
         }
         let flight = self.in_flight.pop_front()?;
         self.bytes -= flight.bytes();
-        Some(flight.keys)
+        let mut tickets = Vec::new();
+        if !self.awaited.is_empty() {
+            flight.keys.iter().for_each(|(key, _)| self.brought(key, batch, &mut tickets));
+        }
+        Some(Acknowledged { keys: flight.keys, tickets })
+    }
+
+    fn brought(&mut self, key: &Bytes, batch: u64, tickets: &mut Vec<Weak<Ticket>>) {
+        let Queued::Occupied(mut awaited) = self.awaited.entry(key.clone()) else { return };
+        let brought = awaited.get_mut().extract_if(.., |awaited| awaited.from <= batch);
+        tickets.extend(brought.map(|awaited| awaited.ticket));
+        if awaited.get().is_empty() {
+            awaited.remove();
+        }
     }
 
     /// The peer refused what was written under this key for lying in its future: all of it is offered again at `again`.
@@ -278,8 +377,9 @@ impl Outbox {
         self.queued.clear();
         self.in_flight.clear();
         self.refused.clear();
+        self.awaited.clear();
         self.bytes = 0;
-        (self.overflowed, self.making_up) = (false, false);
+        (self.acquainted, self.overflowed, self.making_up) = (false, false, false);
     }
 
     /// Whether keys were left to sync that no session has made up for.
@@ -294,7 +394,7 @@ impl Outbox {
 
     /// The session ended well. Keys that were left to sync since it began wait for the next one.
     pub(crate) fn made_up(&mut self) {
-        self.making_up = false;
+        (self.acquainted, self.making_up) = (true, false);
     }
 
     /// Keys waiting, in flight or refused.
@@ -313,6 +413,12 @@ mod tests {
 
     use super::*;
 
+    const ROOM: Taken = Taken { lost: false, room: true };
+
+    fn acknowledged(outbox: &mut Outbox, link: u64, batch: u64) -> Option<Vec<(Bytes, Change)>> {
+        outbox.acknowledge(link, batch).map(|acknowledged| acknowledged.keys)
+    }
+
     fn key(name: &'static str) -> Bytes {
         Bytes::from_static(name.as_bytes())
     }
@@ -326,7 +432,7 @@ mod tests {
         let link = outbox.link;
         let batch = outbox.next_batch(link, 10, |key, _| {
             keys.push(key.clone());
-            true
+            ROOM
         });
         (batch.expect("something waits"), keys)
     }
@@ -343,7 +449,7 @@ mod tests {
             Pushed::Queued,
             "the copy in flight is already old"
         );
-        assert_eq!(outbox.acknowledge(0, first), Some(vec![whole("a")]));
+        assert_eq!(acknowledged(&mut outbox, 0, first), Some(vec![whole("a")]));
         assert_eq!(outbox.len(), 1);
     }
 
@@ -354,7 +460,7 @@ mod tests {
         assert!(outbox.is_queued(b"a") && !outbox.is_queued(b"b"));
         let (batch, _) = drain(&mut outbox);
         assert!(outbox.is_queued(b"a") && !outbox.is_queued(b"b"), "it may get lost on its way");
-        assert!(outbox.acknowledge(0, batch).is_some());
+        assert!(acknowledged(&mut outbox, 0, batch).is_some());
         assert!(!outbox.is_queued(b"a"));
         outbox.refuse(key("a"), Instant::now());
         assert!(outbox.is_queued(b"a"), "the peer lacks what it refused");
@@ -384,7 +490,7 @@ mod tests {
         let mut sent = None;
         outbox.next_batch(0, 10, |_, change| {
             sent = members(change);
-            true
+            ROOM
         });
         assert_eq!(sent, Some(2));
         outbox.push(&key("a"), &delta(3));
@@ -394,7 +500,7 @@ mod tests {
         outbox.push(&key("a"), &Change::Whole);
         assert_eq!(members(&outbox.queued[&key("a")]), None, "a replaced key is sent whole");
         let (batch, _) = drain(&mut outbox);
-        outbox.acknowledge(0, batch);
+        acknowledged(&mut outbox, 0, batch);
         assert_eq!(outbox.bytes, 0);
         outbox.bytes = BYTES_LIMIT - 10;
         assert_eq!(outbox.push(&key("a"), &delta(4)), Pushed::Queued, "its key fits");
@@ -407,8 +513,8 @@ mod tests {
         for name in ["a", "b", "c"] {
             outbox.push(&key(name), &Change::Whole);
         }
-        outbox.next_batch(0, 1, |_, _| true).expect("a");
-        outbox.next_batch(0, 1, |_, _| true).expect("b");
+        outbox.next_batch(0, 1, |_, _| ROOM).expect("a");
+        outbox.next_batch(0, 1, |_, _| ROOM).expect("b");
         outbox.push(&key("a"), &Change::Whole);
         outbox.disconnected(0);
         assert_eq!(drain(&mut outbox).1, [key("b"), key("c"), key("a")]);
@@ -432,7 +538,7 @@ mod tests {
         outbox.push(&key("a"), &Change::Whole);
         outbox.push(&key("left to sync"), &Change::Whole);
         let (batch, _) = drain(&mut outbox);
-        outbox.acknowledge(0, batch);
+        acknowledged(&mut outbox, 0, batch);
         outbox.make_up();
         assert!(outbox.is_queued(b"left to sync") && outbox.overflowed(), "the session may bring it last");
         outbox.make_up();
@@ -451,11 +557,11 @@ mod tests {
         let mut outbox = Outbox::new(10);
         outbox.push(&key("a"), &Change::Whole);
         outbox.push(&key("b"), &Change::Whole);
-        let first = outbox.next_batch(0, 1, |_, _| true).expect("a");
-        let second = outbox.next_batch(0, 1, |_, _| true).expect("b");
-        assert_eq!(outbox.acknowledge(0, second), None);
-        assert_eq!(outbox.acknowledge(0, first), Some(vec![whole("a")]));
-        assert_eq!(outbox.acknowledge(0, second), Some(vec![whole("b")]));
+        let first = outbox.next_batch(0, 1, |_, _| ROOM).expect("a");
+        let second = outbox.next_batch(0, 1, |_, _| ROOM).expect("b");
+        assert_eq!(acknowledged(&mut outbox, 0, second), None);
+        assert_eq!(acknowledged(&mut outbox, 0, first), Some(vec![whole("a")]));
+        assert_eq!(acknowledged(&mut outbox, 0, second), Some(vec![whole("b")]));
     }
 
     #[test]
@@ -466,7 +572,7 @@ mod tests {
         let (batch, _) = drain(&mut outbox);
         assert_eq!(outbox.hand_over(&key("a")), Pushed::Waiting, "it is on its way");
         assert_eq!(outbox.len(), 1);
-        outbox.acknowledge(0, batch);
+        acknowledged(&mut outbox, 0, batch);
         assert_eq!(outbox.hand_over(&key("a")), Pushed::Queued, "the peer has it and still differs");
     }
 
@@ -485,10 +591,10 @@ mod tests {
     #[test]
     fn an_announcement_goes_out_without_keys() {
         let mut outbox = Outbox::new(10);
-        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
+        assert_eq!(outbox.next_batch(0, 10, |_, _| ROOM), None);
         outbox.announce();
-        assert!(outbox.next_batch(0, 10, |_, _| true).is_some());
-        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
+        assert!(outbox.next_batch(0, 10, |_, _| ROOM).is_some());
+        assert_eq!(outbox.next_batch(0, 10, |_, _| ROOM), None);
     }
 
     #[test]
@@ -496,13 +602,13 @@ mod tests {
         let mut outbox = Outbox::new(10);
         outbox.push(&key("a"), &Change::Whole);
         let old = outbox.connected();
-        let first = outbox.next_batch(old, 10, |_, _| true).expect("a");
+        let first = outbox.next_batch(old, 10, |_, _| ROOM).expect("a");
         let new = outbox.connected();
-        assert_eq!(outbox.next_batch(old, 10, |_, _| true), None);
-        let again = outbox.next_batch(new, 10, |_, _| true).expect("a once more");
-        assert_eq!(outbox.acknowledge(old, first), None);
+        assert_eq!(outbox.next_batch(old, 10, |_, _| ROOM), None);
+        let again = outbox.next_batch(new, 10, |_, _| ROOM).expect("a once more");
+        assert_eq!(acknowledged(&mut outbox, old, first), None);
         outbox.disconnected(old);
-        assert_eq!(outbox.acknowledge(new, again), Some(vec![whole("a")]), "it is still in flight");
+        assert_eq!(acknowledged(&mut outbox, new, again), Some(vec![whole("a")]), "it is still in flight");
         assert_eq!(outbox.len(), 0);
     }
 
@@ -515,11 +621,11 @@ mod tests {
         }
         assert_eq!(outbox.push(&key("a"), &Change::Whole), Pushed::Overflowed);
         let link = outbox.connected();
-        outbox.next_batch(link, 2, |_, _| true).expect("two");
+        outbox.next_batch(link, 2, |_, _| ROOM).expect("two");
         outbox.disconnected(link);
         let link = outbox.connected();
-        while let Some(batch) = outbox.next_batch(link, 1, |_, _| true) {
-            outbox.acknowledge(link, batch);
+        while let Some(batch) = outbox.next_batch(link, 1, |_, _| ROOM) {
+            acknowledged(&mut outbox, link, batch);
         }
         assert_eq!((outbox.len(), outbox.bytes), (0, 0));
     }
@@ -530,17 +636,17 @@ mod tests {
         let again = now + Duration::from_secs(5);
         outbox.push(&key("a"), &Change::Whole);
         let (batch, _) = drain(&mut outbox);
-        for (refused, _) in outbox.acknowledge(0, batch).expect("in flight") {
+        for (refused, _) in acknowledged(&mut outbox, 0, batch).expect("in flight") {
             outbox.refuse(refused.clone(), again);
             outbox.refuse(refused, again);
         }
         assert_eq!((outbox.len(), outbox.bytes), (1, 1));
         assert!(!outbox.offer_refused(now));
-        assert_eq!(outbox.next_batch(0, 10, |_, _| true), None);
+        assert_eq!(outbox.next_batch(0, 10, |_, _| ROOM), None);
         assert!(outbox.offer_refused(again));
         let (batch, keys) = drain(&mut outbox);
         assert_eq!(keys, [key("a")]);
-        outbox.acknowledge(0, batch);
+        acknowledged(&mut outbox, 0, batch);
         assert_eq!((outbox.len(), outbox.bytes), (0, 0));
     }
 

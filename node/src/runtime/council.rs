@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::seq::IteratorRandom;
+use rumour_crdt::ActorId;
 use rumour_transport::{NodeId, Peer, Transport, codec};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -47,6 +48,7 @@ impl Runtime {
             self.configuration_heard(heard);
             self.propose(requests);
             self.campaign();
+            self.catch_up();
             if ticks % TICKS_TO_REMIND == 0 {
                 let peers = self.transport().map(Transport::peers).unwrap_or_default();
                 if let Some(peer) = peers.into_iter().choose(&mut *self.rng.lock()) {
@@ -58,9 +60,15 @@ impl Runtime {
 
     /// Tells a peer where this node stands, and hears the same of it.
     pub(super) async fn meet(self: &Arc<Self>, peer: &Peer) -> Result<Heard, String> {
-        let standing = self.engine.council.lock().standing(peer.node(), peer.info().incarnation);
+        let standing = self.standing(peer.node(), peer.info().incarnation);
         let theirs: Standing = ask(peer, kind::STANDING, &standing).await?;
         self.stands(peer, theirs)
+    }
+
+    /// What to tell an incarnation of a peer. The clock is read last: what was taken in by one who did not stand there yet is older.
+    pub(super) fn standing(&self, to: &NodeId, incarnation: u64) -> Standing {
+        let standing = self.engine.council.lock().standing(to, incarnation);
+        Standing { clock: self.engine.clock.send_time(), ..standing }
     }
 
     /// A peer said where it stands, asked or by itself.
@@ -84,6 +92,7 @@ impl Runtime {
                 self.view_changed(events);
             }
         }
+        self.engine.seats_changed.notify_waiters();
         self.configuration_heard(heard);
         Ok(heard)
     }
@@ -112,10 +121,27 @@ impl Runtime {
         });
     }
 
+    /// Looks whether this node has caught up with the configuration, and asks those for all that they hold from whom it may.
+    pub(super) fn catch_up(self: &Arc<Self>) {
+        let asked = self.engine.watermarks.lock().asked_until();
+        let given = |incarnation| asked.get(&ActorId::new(incarnation)).copied().unwrap_or_default();
+        let (has, known, from) = {
+            let mut council = self.engine.council.lock();
+            (council.catch_up(given), council.seat().known, council.to_catch_up_from(given))
+        };
+        if has {
+            tracing::info!(epoch = known.map(|(_, epoch)| epoch.number), "caught up with the configuration");
+            self.engine.seats_changed.notify_waiters();
+            self.tell_standing_to_all();
+        }
+        from.iter().for_each(|member| self.kick_sync(&member.node));
+    }
+
     pub(super) fn configuration_heard(self: &Arc<Self>, heard: Heard) {
         if heard != Heard::News {
             return;
         }
+        self.engine.seats_changed.notify_waiters();
         let change = self.engine.council.lock().history().last().cloned();
         if let Some(change) = change {
             tracing::info!(
@@ -126,6 +152,11 @@ impl Runtime {
             );
             self.emit(Event::Configured(change));
         }
+        self.catch_up();
+        self.tell_standing_to_all();
+    }
+
+    fn tell_standing_to_all(self: &Arc<Self>) {
         for peer in self.transport().map(Transport::peers).unwrap_or_default() {
             self.tell_standing(peer);
         }

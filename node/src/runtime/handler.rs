@@ -24,6 +24,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Request refused: its body makes no sense, or its kind is unknown.
 const REFUSED_NONSENSE: u16 = 1;
+/// Request refused: what it asks for cannot be had in time.
+const REFUSED_NOT_NOW: u16 = 2;
 
 /// The transport's way into the node. Holds the node weakly: the node owns the transport.
 #[derive(Default)]
@@ -84,8 +86,13 @@ impl Handler for Inbox {
         let runtime = self.runtime();
         Box::pin(async move {
             let runtime = runtime.ok_or_else(|| nonsense("this node is not up"))?;
-            let answer = runtime.answer(&from, kind, &body);
-            if let Err(refused) = &answer {
+            let answer = match kind {
+                kind::RECALL => runtime.recalled(&from, &body).await,
+                _ => runtime.answer(&from, kind, &body),
+            };
+            if let Err(refused) = answer.as_ref()
+                && refused.code == REFUSED_NONSENSE
+            {
                 runtime.engine.counters.refused_messages.add(1);
                 tracing::warn!(peer = %from.node, kind, reason = refused.text, "refused a request");
             }
@@ -141,10 +148,20 @@ impl Runtime {
         tokio::time::timeout(PROBE_TIMEOUT, probe).await.unwrap_or(false)
     }
 
-    /// Answers a request. What makes no sense changes nothing.
+    fn check_met(&self, from: &PeerInfo) -> Result<(), RequestRefused> {
+        self.is_met(&from.node).then_some(()).ok_or_else(|| nonsense("say first where you stand"))
+    }
+
+    async fn recalled(&self, from: &PeerInfo, body: &[u8]) -> Result<Bytes, RequestRefused> {
+        self.check_met(from)?;
+        let request: RecallRequest = decode(body)?;
+        encode(&recall::answer(&self.engine, from, &request).await.map_err(not_now)?)
+    }
+
+    /// Answers a request that needs nobody else. What makes no sense changes nothing.
     fn answer(self: &Arc<Self>, from: &PeerInfo, kind: u8, body: &[u8]) -> Result<Bytes, RequestRefused> {
-        if matches!(kind, kind::GREET | kind::SYNC | kind::RECALL) && !self.is_met(&from.node) {
-            return Err(nonsense("say first where you stand"));
+        if matches!(kind, kind::GREET | kind::SYNC) {
+            self.check_met(from)?;
         }
         match kind {
             kind::PROBE => Ok(Bytes::new()),
@@ -160,10 +177,6 @@ impl Runtime {
                 let peer = (&from.node, ActorId::new(from.incarnation));
                 encode(&respond(&self.engine, peer, request, Instant::now()).map_err(nonsense)?)
             }
-            kind::RECALL => {
-                let request: RecallRequest = decode(body)?;
-                encode(&recall::give(&self.engine, &from.node, &request))
-            }
             kind::STANDING => {
                 let standing: Standing = decode(body)?;
                 let peer = self.transport().and_then(|transport| transport.peer(&from.node));
@@ -171,7 +184,7 @@ impl Runtime {
                 let peer = peer.ok_or_else(|| nonsense("the connection that this came on is gone"))?;
                 // Whether the two go together the sender finds out as well.
                 self.stands(&peer, standing).map_err(|error| nonsense(&error))?;
-                encode(&self.engine.council.lock().standing(&from.node, from.incarnation))
+                encode(&self.standing(&from.node, from.incarnation))
             }
             kind::AGREE => {
                 let request: Request = decode(body)?;
@@ -205,6 +218,10 @@ impl Runtime {
 
 fn nonsense(text: &str) -> RequestRefused {
     RequestRefused { code: REFUSED_NONSENSE, text: text.to_owned() }
+}
+
+fn not_now(text: &str) -> RequestRefused {
+    RequestRefused { code: REFUSED_NOT_NOW, text: text.to_owned() }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, RequestRefused> {

@@ -2,9 +2,10 @@
 //!
 //! `handler` takes what the transport brings, `peers` dials and greets, `members` reads gossip and moves the view on,
 //! `clocks` measures the peers' clocks, `council` takes part in agreeing on the configuration, `join` brings a starting node to serving, `sync` runs anti-entropy,
-//! `graves` removes what is dead, `forget` whoever will not come back, `recall` brings back what was evicted, `stop` ends it all.
+//! `graves` removes what is dead, `forget` whoever will not come back, `recall` brings back what was evicted, `consult` reads with other owners, `stop` ends it all.
 
 mod clocks;
+mod consult;
 mod council;
 mod forget;
 mod graves;

@@ -155,6 +155,7 @@ fn engine(
         conflicts,
         namespaces,
         node: config.name.clone(),
+        incarnation,
         store: Store::new(
             config.name.clone(),
             ActorId::new(incarnation),
@@ -176,6 +177,8 @@ fn engine(
         recaller: OnceLock::new(),
         watermarks: Mutex::new(Watermarks::new(config.name.clone(), ActorId::new(incarnation))),
         council: Mutex::new(council(config, incarnation)),
+        seats_changed: Notify::new(),
+        consistency_patience: config.tuning.consistency_patience,
         awaited: Mutex::default(),
     });
     let weak = Arc::downgrade(&engine);

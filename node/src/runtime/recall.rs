@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::seq::SliceRandom;
 use rumour_crdt::Stamp;
-use rumour_transport::{NodeId, Peer, Transport, codec};
+use rumour_transport::{NodeId, Peer, PeerInfo, Transport, codec};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Runtime;
+use crate::consistency::{Consistency, Tally};
+use crate::council::Seat;
 use crate::engine::{EngineState, Recalled, Recaller};
-use crate::message::{RecallReply, RecallRequest, kind};
+use crate::message::{KeyAsked, RecallReply, RecallRequest, Wanted, kind};
+use crate::replication::Ticket;
 use crate::store::{Brought, Found};
 
 /// Keys asked for in one request at most.
@@ -44,6 +47,20 @@ impl Recaller for Recall {
             match runtime {
                 Some(runtime) => runtime.recall(keys).await,
                 None => Recalled { unsure: keys.into_iter().collect(), absent: BTreeSet::new() },
+            }
+        })
+    }
+
+    fn consult(
+        &self,
+        keys: Vec<Bytes>,
+        level: Consistency,
+    ) -> Pin<Box<dyn Future<Output = Result<BTreeSet<Bytes>, Tally>> + Send>> {
+        let runtime = self.0.upgrade();
+        Box::pin(async move {
+            match runtime {
+                Some(runtime) => runtime.consult(keys, level).await,
+                None => Err(Tally::default()),
             }
         })
     }
@@ -84,6 +101,16 @@ impl Drop for Asking<'_> {
     }
 }
 
+/// What a peer said of the keys that it was asked for.
+pub(super) struct Given {
+    /// Where it stood when it had given the last.
+    pub(super) seat: Seat,
+    /// Nothing of them may have been evicted there.
+    pub(super) whole: bool,
+    /// Which version it had of each.
+    pub(super) versions: Vec<Option<u64>>,
+}
+
 impl Runtime {
     /// Asks one peer after the other until none of the keys is lacking.
     async fn recall(&self, keys: Vec<Bytes>) -> Recalled {
@@ -122,8 +149,9 @@ impl Runtime {
             if lacking.is_empty() || Instant::now() >= deadline {
                 break;
             }
-            match self.ask_peer(&peer, &lacking, deadline).await {
-                Ok(()) => {
+            let asked = lacking.iter().map(|key| KeyAsked { key: key.clone(), held: None });
+            match self.ask_peer(&peer, asked.collect(), Wanted::Evicted, deadline).await {
+                Ok(_) => {
                     silent.remove(peer.node());
                 }
                 Err(error) => tracing::debug!(peer = %peer.node(), error, "recalling evicted keys failed"),
@@ -136,31 +164,33 @@ impl Runtime {
         }
     }
 
-    async fn ask_peer(
+    /// Has a peer give what it holds of these keys, beyond what this node holds, and merges it.
+    pub(super) async fn ask_peer(
         &self,
         peer: &Peer,
-        lacking: &BTreeSet<Bytes>,
+        mut asked: VecDeque<KeyAsked>,
+        wanted: Wanted,
         deadline: Instant,
-    ) -> Result<(), String> {
-        let mut lacking: VecDeque<Bytes> = lacking.iter().cloned().collect();
-        while !lacking.is_empty() {
-            if !self.engine.store.has_room() {
+    ) -> Result<Given, String> {
+        let (mut seat, mut whole, mut versions) = (None, true, Vec::with_capacity(asked.len()));
+        while !asked.is_empty() {
+            if wanted == Wanted::Evicted && !self.engine.store.has_room() {
                 return Err("what came back already fills the memory".to_owned());
             }
             let mut bytes = 0;
-            let fits = |key: &&Bytes| {
+            let fits = |asked: &&KeyAsked| {
                 let fits = bytes < REQUEST_BYTES_LIMIT;
-                bytes += key.len();
+                bytes += asked.key.len();
                 fits
             };
-            let asked: Vec<Bytes> = lacking.iter().take(KEYS_LIMIT).take_while(fits).cloned().collect();
-            let request = RecallRequest { clock: self.engine.clock.send_time(), keys: asked.clone() };
+            let keys: Vec<KeyAsked> = asked.iter().take(KEYS_LIMIT).take_while(fits).cloned().collect();
+            let request = RecallRequest { clock: self.engine.clock.send_time(), keys: keys.clone(), wanted };
             let body = codec::encode(&request).map_err(|error| error.to_string())?;
             let limit = ANSWER_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
             let body = peer.request(kind::RECALL, body, limit).await.map_err(|error| error.to_string())?;
             let reply: RecallReply = codec::decode(&body).map_err(|error| error.to_string())?;
-            let answered = reply.answered as usize;
-            if answered == 0 || answered > asked.len() {
+            let answered = reply.versions.len();
+            if answered == 0 || answered > keys.len() {
                 return Err("answers something else than what was asked".to_owned());
             }
             if self.engine.is_stale(reply.clock) {
@@ -172,32 +202,74 @@ impl Runtime {
                     return Err("gave what lies in the future".to_owned());
                 }
             }
-            let coming: BTreeSet<Bytes> = reply.coming.into_iter().collect();
-            let store = &self.engine.store;
-            while asked[..answered].iter().any(|key| coming.contains(key) && store.may_be_evicted(key)) {
+            while reply.coming.iter().any(|key| self.engine.store.may_be_evicted(key)) {
                 if Instant::now() >= deadline {
                     return Err("what was to come by replication did not come in time".to_owned());
                 }
                 sleep(LOOK_AGAIN).await;
             }
-            lacking.drain(..answered);
+            asked.drain(..answered);
+            // All that it gave it gave as one who had caught up with that, and who did not know of a later one.
+            let first = *seat.get_or_insert(reply.seat);
+            seat = Some(Seat { known: reply.seat.known, caught_up: first.caught_up });
+            whole &= reply.whole;
+            versions.extend(reply.versions);
         }
-        Ok(())
+        Ok(Given { seat: seat.unwrap_or_default(), whole, versions })
     }
 }
 
-/// What a peer is given of the keys that it recalls.
-pub(super) fn give(engine: &EngineState, peer: &NodeId, request: &RecallRequest) -> RecallReply {
-    let mut reply =
-        RecallReply { clock: engine.clock.send_time(), entries: Vec::new(), coming: Vec::new(), answered: 0 };
+/// Answers a peer that asks for keys, once it holds what it wants.
+pub(super) async fn answer(
+    engine: &EngineState,
+    peer: &PeerInfo,
+    request: &RecallRequest,
+) -> Result<RecallReply, &'static str> {
+    let ticket = Arc::<Ticket>::default();
+    let mut reply = give(engine, &peer.node, request, &ticket)?;
+    if request.wanted == Wanted::Latest && ticket.has_changes() {
+        let arrived = async {
+            while !ticket.holders().contains_key(&peer.incarnation) {
+                ticket.news().await;
+            }
+        };
+        timeout(ANSWER_TIMEOUT, arrived)
+            .await
+            .map_err(|_| "what is too large for a reply did not arrive in time")?;
+    }
+    // Looked at last: what is taken in from now on is acknowledged by one who stands there at least.
+    reply.seat.known = engine.council.lock().seat().known;
+    Ok(reply)
+}
+
+/// What a peer is given of the keys that it asks for. `ticket` hears when it has what does not fit a reply, but has to be there by then.
+fn give(
+    engine: &EngineState,
+    peer: &NodeId,
+    request: &RecallRequest,
+    ticket: &Arc<Ticket>,
+) -> Result<RecallReply, &'static str> {
+    let mut reply = RecallReply {
+        clock: engine.clock.send_time(),
+        entries: Vec::new(),
+        coming: Vec::new(),
+        versions: Vec::new(),
+        whole: true,
+        seat: engine.council.lock().seat(),
+    };
     engine.follow(request.clock, Stamp::ZERO);
     let mut bytes = 0;
     let whole_bytes = engine.fanout.whole_entry_bytes().min(REPLY_BYTES_LIMIT);
-    for key in request.keys.iter().take(KEYS_LIMIT) {
+    for KeyAsked { key, held: theirs } in request.keys.iter().take(KEYS_LIMIT) {
         if bytes >= REPLY_BYTES_LIMIT {
             break;
         }
-        reply.answered += 1;
+        let version = engine.store.version(key);
+        reply.versions.push(version);
+        reply.whole &= !engine.store.may_be_evicted(key);
+        if theirs.is_some() && *theirs == version {
+            continue;
+        }
         match engine.store.entries_at(engine.store.position(key), whole_bytes) {
             Found::Entries(held) => {
                 for (key, entry) in held.into_iter().filter(|(held, _)| held == key) {
@@ -205,13 +277,18 @@ pub(super) fn give(engine: &EngineState, peer: &NodeId, request: &RecallRequest)
                     reply.entries.push((key, entry));
                 }
             }
-            Found::TooLarge(held) if held.contains(key) => {
-                // Should the queue be full, the peer waits in vain and asks another one.
-                engine.fanout.hand_over(peer, key);
-                reply.coming.push(key.clone());
-            }
+            // Should the queue be full, the peer waits in vain and asks another one.
+            Found::TooLarge(held) if held.contains(key) => match request.wanted {
+                Wanted::Latest if engine.fanout.hand_over_anew(peer, key, ticket) => {}
+                // It will not come: the peer asks another one.
+                Wanted::Latest => return Err("there is no room to send what is too large for a reply"),
+                Wanted::Evicted => {
+                    engine.fanout.hand_over(peer, key);
+                    reply.coming.push(key.clone());
+                }
+            },
             Found::TooLarge(_) | Found::Evicted(_) => {}
         }
     }
-    reply
+    Ok(reply)
 }

@@ -110,6 +110,7 @@ impl Runtime {
                     self.engine.fanout.made_up(peer);
                 }
                 counters.sync_sessions.add(1);
+                self.progress.notify_one();
                 tracing::debug!(%peer, ?report, "sync session ended");
                 true
             }

@@ -97,6 +97,15 @@ impl Store {
         Position { slot: slot as u16, hash }
     }
 
+    /// The version under which a listing names a key, evicted or not.
+    pub(crate) fn version(&self, key: &[u8]) -> Option<u64> {
+        let (slot, hash) = self.locate(key);
+        let shard = self.shard(slot);
+        let slot = shard.slot(slot % SLOTS_PER_SHARD);
+        let record = slot.find(hash, key).map(|record| record.version(shard.actors()));
+        record.or_else(|| slot.stub(hash).map(|stub| stub.version))
+    }
+
     /// The entries that a listing names, if they take no more than this many bytes: none if nothing is held, more than one
     /// only if two keys share a hash.
     pub(crate) fn entries_at(&self, at: Position, bytes_limit: usize) -> Found {

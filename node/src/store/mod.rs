@@ -74,6 +74,8 @@ pub(crate) enum Applied {
     Collected(Dead),
     /// It may be less than what was evicted here, and would pass for all that there is: it has to be asked for.
     Late,
+    /// It was evicted here, or what it takes something away from: nothing of it is held.
+    Evicted,
     /// It was merged, with this effect.
     Merged(Merged),
 }
@@ -220,7 +222,7 @@ impl Store {
             };
             // A removal by itself would be taken for a dead key. Sync sees the difference and brings the rest.
             if refused || incoming.is_delta() && !incoming.is_visible() {
-                return Applied::Merged(Merged::default());
+                return Applied::Evicted;
             }
         }
         // Under the lock: what is evicted from now on is not among what comes in.

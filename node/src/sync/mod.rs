@@ -104,7 +104,7 @@ fn merge(
         match engine.apply(&key, entry, Brought::After(left(at))) {
             Some(Applied::Merged(merged)) => taken.changed += u64::from(merged.changed),
             Some(Applied::Collected(dead)) => taken.gone.extend(engine.gone(key, &dead)),
-            Some(Applied::Flushed) => {}
+            Some(Applied::Flushed | Applied::Evicted) => {}
             // If nothing is left any more, whoever asks again is told.
             Some(Applied::Late) => {
                 let version = engine.store.left_at(at).unwrap_or_default();

@@ -266,6 +266,11 @@ impl Watermarks {
         self.own.transfer_ended(began, now);
     }
 
+    /// Up to which time of its clock each owner was asked for all that it held.
+    pub(crate) fn asked_until(&self) -> BTreeMap<ActorId, Hlc> {
+        self.asked.clone()
+    }
+
     /// Every owner was asked itself for all that it held at this time of its clock.
     pub(crate) fn asked_all(&mut self) -> Hlc {
         self.asked.retain(|actor, _| self.owners.contains_key(actor));

@@ -11,7 +11,7 @@ use crate::redis::session::Session;
 /// The password is not among them: whoever may ask has given it.
 fn settings(session: &Session) -> [(&'static str, String); 19] {
     let addr = session.door.local_addr;
-    let memory = session.door.engine.memory();
+    let memory = session.engine.memory();
     [
         ("appendonly", "no".into()),
         ("bind", addr.ip().to_string()),

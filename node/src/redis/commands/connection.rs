@@ -1,7 +1,8 @@
 //! Commands about the connection itself.
 
 use super::client::name_connection;
-use super::{integer, text};
+use super::{consistency, integer, text};
+use crate::engine::Levels;
 use crate::redis::REDIS_VERSION;
 use crate::redis::error::CommandError;
 use crate::redis::number::parse_i64;
@@ -47,6 +48,7 @@ pub(crate) fn reset(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -
     session.protocol = Protocol::default();
     session.transaction = None;
     session.watched = Watched::default();
+    consistency::set(session, Levels::default());
     session.authenticated = session.door.password.is_none();
     session.client.update(|details| {
         details.name.clear();

@@ -7,7 +7,7 @@ use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 fn add(session: &Session, key: &[u8], by: i64, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.integer(session.door.engine.write(key, |key| key.add(by))??);
+    reply.integer(session.engine.write(key, |key| key.add(by))??);
     Ok(())
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn incrbyfloat(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let total = session.door.engine.write(args.at(1), |key| {
+    let total = session.engine.write(args.at(1), |key| {
         // Of another type: that is what Redis complains about first.
         key.expect(crate::Kind::String)?;
         let by = float(args.at(2))?;

@@ -96,7 +96,7 @@ fn set_expiry(
     unit: TimeUnit,
     command: &'static str,
 ) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let when = When::parse(args)?;
     let value = integer(args.at(2))?;
     let at_ms = unit.resolve(value, engine.now_ms()).ok_or(CommandError::ExpireTime { command })?;
@@ -116,7 +116,7 @@ pub(crate) fn persist(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.integer(i64::from(session.door.engine.expire_at(args.at(1), None)?));
+    reply.integer(i64::from(session.engine.expire_at(args.at(1), None)?));
     Ok(())
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn pexpiretime(
 
 /// Answers when a key ends, as `told` makes it of the end and of now.
 fn tell(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, told: impl Fn(u64, u64) -> u64) {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     reply.integer(match engine.expiry(args.at(1)) {
         Ttl::Missing => -2,
         Ttl::Persistent => -1,

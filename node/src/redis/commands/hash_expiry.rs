@@ -49,7 +49,7 @@ fn each(
     reply: &mut Reply<'_>,
     change: impl Fn(&mut Writer<'_>, &[u8], Option<u64>) -> Result<i64, CommandError>,
 ) -> Result<(), CommandError> {
-    let codes = session.door.engine.write(args.at(1), |key| {
+    let codes = session.engine.write(args.at(1), |key| {
         key.expect(crate::Kind::Map)?;
         let mut codes = Vec::with_capacity(args.len() - first);
         for field in args.from(first) {
@@ -73,7 +73,7 @@ fn expire(
     unit: TimeUnit,
     command: &'static str,
 ) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     engine.read(args.at(1), |view| fields(view).map(|_| ()))?;
     let value = integer(args.at(2))?;
     if value < 0 {
@@ -141,7 +141,7 @@ pub(crate) fn hpersist(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| fields(view).map(|_| ()))?;
+    session.engine.read(args.at(1), |view| fields(view).map(|_| ()))?;
     let first = named(args, 2, CommandError::FieldCount)?;
     each(session, args, first, reply, |key, field, present| {
         if present.is_none() {
@@ -159,7 +159,7 @@ fn tell(
     reply: &mut Reply<'_>,
     told: impl Fn(u64, u64) -> u64,
 ) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let found = fields(view)?;
         let first = named(args, 2, CommandError::FieldCount)?;
         reply.array(args.len() - first);

@@ -42,7 +42,7 @@ fn write<R>(
     key: &[u8],
     write: impl FnOnce(&mut Writer<'_>) -> Result<R, CommandError>,
 ) -> Result<R, CommandError> {
-    session.door.engine.write(key, |key| {
+    session.engine.write(key, |key| {
         key.expect(Kind::Map)?;
         write(key)
     })?
@@ -121,7 +121,7 @@ pub(crate) fn hmget(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let found = fields(view)?;
         reply.array(args.len() - 2);
         for field in args.from(2) {
@@ -194,7 +194,7 @@ fn write_field(reply: &mut Reply<'_>, parts: Parts, field: (&rumour_crdt::FieldN
 }
 
 fn all(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, parts: Parts) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let found = fields(view)?;
         let len = found.map_or(0, |(fields, now_ms)| count(fields, now_ms));
         match parts {
@@ -282,7 +282,7 @@ pub(crate) fn hscan(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let cursor = cursor(args.at(2))?;
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let Some((fields, now_ms)) = fields(view)? else {
             reply.array(2);
             reply.bulk("0");
@@ -317,7 +317,7 @@ pub(crate) fn hrandfield(
         return Err(CommandError::OutOfRange);
     }
     let mut rng = generator(session);
-    let picked = session.door.engine.read(args.at(1), |view| {
+    let picked = session.engine.read(args.at(1), |view| {
         let Some((fields, now_ms)) = fields(view)? else { return Ok(Picked::none()) };
         let urn = Urn::new(fields, now_ms);
         Ok::<_, CommandError>(Picked::choose(&urn, wanted.unwrap_or(1), &mut rng, |(name, field)| {

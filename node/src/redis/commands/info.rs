@@ -50,7 +50,7 @@ pub(crate) fn info(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
         };
         args.len() == 1 || args.from(1).any(names)
     };
-    let status = session.door.engine.status();
+    let status = session.engine.status();
     let mut text = Text(String::new());
     for (title, fill) in SECTIONS {
         if asked(title) {
@@ -71,7 +71,7 @@ fn server(session: &Session, status: &Status, text: &mut Text) {
     text.field("arch_bits", usize::BITS);
     text.field("process_id", std::process::id());
     text.field("tcp_port", session.door.local_addr.port());
-    text.field("server_time_usec", session.door.engine.now_ms().saturating_mul(1000));
+    text.field("server_time_usec", session.engine.now_ms().saturating_mul(1000));
     text.field("uptime_in_seconds", uptime_s);
     text.field("uptime_in_days", uptime_s / 86_400);
 }
@@ -100,7 +100,7 @@ fn resident_bytes() -> Option<u64> {
 }
 
 fn persistence(session: &Session, _: &Status, text: &mut Text) {
-    text.field("loading", u8::from(!session.door.engine.is_serving()));
+    text.field("loading", u8::from(!session.engine.is_serving()));
     text.field("aof_enabled", 0);
 }
 
@@ -125,7 +125,7 @@ fn cluster(_: &Session, _: &Status, text: &mut Text) {
 }
 
 fn keyspace(session: &Session, _: &Status, text: &mut Text) {
-    let keys = session.door.engine.len();
+    let keys = session.engine.len();
     if keys > 0 {
         text.field("db0", format_args!("keys={keys}"));
     }

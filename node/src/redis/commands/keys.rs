@@ -12,7 +12,7 @@ use crate::redis::session::Session;
 pub(crate) fn del(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let mut deleted = 0;
     for key in args.from(1) {
-        deleted += usize::from(session.door.engine.delete(key)?);
+        deleted += usize::from(session.engine.delete(key)?);
     }
     reply.count(deleted);
     Ok(())
@@ -24,7 +24,7 @@ pub(crate) fn exists(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.count(args.from(1).filter(|key| session.door.engine.exists(key)).count());
+    reply.count(args.from(1).filter(|key| session.engine.exists(key)).count());
     Ok(())
 }
 
@@ -35,13 +35,13 @@ pub(crate) fn randomkey(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let chance = session.door.rng.lock().random();
-    reply.bulk_or_null(session.door.engine.random_key(chance));
+    reply.bulk_or_null(session.engine.random_key(chance));
     Ok(())
 }
 
 /// `TYPE`.
 pub(crate) fn kind(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let kind = session.door.engine.read(args.at(1), |view| view.map(|view| view.kind()));
+    let kind = session.engine.read(args.at(1), |view| view.map(|view| view.kind()));
     let name = KINDS.into_iter().find(|(known, _)| Some(*known) == kind);
     reply.simple(name.map_or("none", |(_, name)| name));
     Ok(())

@@ -3,6 +3,7 @@
 pub(super) mod client;
 pub(super) mod config;
 pub(super) mod connection;
+pub(super) mod consistency;
 pub(super) mod counters;
 pub(super) mod expiry;
 pub(super) mod hash_expiry;
@@ -23,6 +24,7 @@ pub(super) mod strings;
 pub(super) mod transactions;
 pub(super) mod transfer;
 mod value_options;
+pub(super) mod wait;
 
 use bytes::Bytes;
 

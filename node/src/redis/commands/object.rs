@@ -63,13 +63,13 @@ pub(crate) fn encoding(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.bulk_or_null(session.door.engine.read(args.at(2), |view| view.map(encoding_of)));
+    reply.bulk_or_null(session.engine.read(args.at(2), |view| view.map(encoding_of)));
     Ok(())
 }
 
 /// How often a key was used, where eviction goes by that.
 pub(crate) fn freq(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    match session.door.engine.key_use(args.at(2)) {
+    match session.engine.key_use(args.at(2)) {
         Some(KeyUse::Frequency(count)) => reply.integer(count.into()),
         Some(KeyUse::Idle(_)) => return Err(CommandError::FrequencyNotTracked),
         None => reply.null(),
@@ -83,7 +83,7 @@ pub(crate) fn idletime(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    match session.door.engine.key_use(args.at(2)) {
+    match session.engine.key_use(args.at(2)) {
         Some(KeyUse::Idle(time)) => reply.integer(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)),
         Some(KeyUse::Frequency(_)) => return Err(CommandError::IdleTimeNotTracked),
         None => reply.null(),
@@ -97,7 +97,7 @@ pub(crate) fn refcount(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    match session.door.engine.key_use(args.at(2)) {
+    match session.engine.key_use(args.at(2)) {
         Some(_) => reply.integer(1),
         None => reply.null(),
     }

@@ -15,7 +15,7 @@ pub(crate) fn strlen(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.count(session.door.engine.read(args.at(1), string)?.map_or(0, |value| value.len()));
+    reply.count(session.engine.read(args.at(1), string)?.map_or(0, |value| value.len()));
     Ok(())
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn getrange(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let (start, end) = (integer(args.at(2))?, integer(args.at(3))?);
-    let value = session.door.engine.read(args.at(1), string)?.unwrap_or_default();
+    let value = session.engine.read(args.at(1), string)?.unwrap_or_default();
     reply.bulk(&value[range(start, end, value.len())]);
     Ok(())
 }
@@ -58,7 +58,7 @@ fn edit(
     reply: &mut Reply<'_>,
     change: impl FnOnce(&[u8]) -> Result<Option<Bytes>, CommandError>,
 ) -> Result<(), CommandError> {
-    let len = session.door.engine.write(key, |key| {
+    let len = session.engine.write(key, |key| {
         let present = string(key.view())?.unwrap_or_default();
         let Some(value) = change(&present)? else { return Ok(present.len()) };
         let len = value.len();

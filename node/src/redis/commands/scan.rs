@@ -120,7 +120,7 @@ fn keys_from(engine: &Engine, cursor: u64, count: usize) -> (u64, Vec<Bytes>) {
 pub(crate) fn scan(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let cursor = cursor(args.at(1))?;
     let options = ScanOptions::parse(args, 2)?.only(true, false)?;
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let kind = options.kind.map(kind_of);
     let (next, mut keys) = match kind {
         // No key is of a type that there is not: the walk ends at once.
@@ -144,7 +144,7 @@ pub(crate) fn keys(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     let pattern = pattern_of(args.at(1));
     let (mut found, mut bytes, mut cursor) = (Vec::new(), 0, 0);
     loop {
-        let (next, mut keys) = session.door.engine.scan(cursor, SCAN_COUNT_LIMIT);
+        let (next, mut keys) = session.engine.scan(cursor, SCAN_COUNT_LIMIT);
         keys.retain(|key| fits(pattern, key));
         bytes += keys.iter().map(|key| key.len() + FRAMING_BYTES).sum::<usize>();
         if bytes > REPLY_BYTES_LIMIT {

@@ -6,13 +6,13 @@ use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 pub(crate) fn dbsize(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.count(session.door.engine.len());
+    reply.count(session.engine.len());
     Ok(())
 }
 
 /// Seconds since 1970 and microseconds, in whole milliseconds: the cluster's time while this node's own clock is wrong.
 pub(crate) fn time(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now_ms = session.door.engine.now_ms();
+    let now_ms = session.engine.now_ms();
     reply.array(2);
     reply.bulk((now_ms / 1000).to_string());
     reply.bulk((now_ms % 1000 * 1000).to_string());
@@ -30,7 +30,7 @@ pub(crate) fn flush(
     if args.len() > 2 || !known {
         return Err(CommandError::Syntax);
     }
-    session.door.engine.flush()?;
+    session.engine.flush()?;
     reply.ok();
     Ok(())
 }

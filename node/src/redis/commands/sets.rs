@@ -63,12 +63,12 @@ fn remove<'a>(
 }
 
 pub(crate) fn sadd(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.count(session.door.engine.write(args.at(1), |key| add(key, args.from(2)))??);
+    reply.count(session.engine.write(args.at(1), |key| add(key, args.from(2)))??);
     Ok(())
 }
 
 pub(crate) fn srem(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.count(session.door.engine.write(args.at(1), |key| remove(key, args.from(2)))??);
+    reply.count(session.engine.write(args.at(1), |key| remove(key, args.from(2)))??);
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn sismember(
 }
 
 fn is_member(session: &Session, key: &[u8], member: &[u8]) -> Result<bool, CommandError> {
-    session.door.engine.read(key, |view| {
+    session.engine.read(key, |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         Ok(contains(members(view)?, member, now_ms))
     })
@@ -93,7 +93,7 @@ pub(crate) fn smismember(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let fields = members(view)?;
         reply.array(args.len() - 2);
@@ -119,7 +119,7 @@ pub(crate) fn scard(
 
 /// All names, to be used without the lock of their shard.
 fn names(session: &Session, key: &[u8]) -> Result<Vec<FieldName>, CommandError> {
-    session.door.engine.read(key, |view| {
+    session.engine.read(key, |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let fields = members(view)?;
         Ok(fields.into_iter().flat_map(|fields| fields.iter(now_ms)).map(|(name, _)| name.clone()).collect())
@@ -152,7 +152,7 @@ pub(crate) fn smove(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let (source, destination, member) = (args.at(1), args.at(2), args.at(3));
     let there = engine.read(source, |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
@@ -179,7 +179,7 @@ pub(crate) fn sscan(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let cursor = cursor(args.at(2))?;
-    let (next, found) = session.door.engine.read(args.at(1), |view| {
+    let (next, found) = session.engine.read(args.at(1), |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let Some(fields) = members(view)? else { return Ok((0, Vec::new())) };
         let options = ScanOptions::parse(args, 3)?.only(false, false)?;

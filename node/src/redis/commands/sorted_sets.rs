@@ -39,7 +39,7 @@ fn look<R>(
     nothing: R,
     look: impl FnOnce(&Fields<Score>, u64) -> R,
 ) -> Result<R, CommandError> {
-    session.door.engine.read(key, |view| {
+    session.engine.read(key, |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         Ok(sorted(view)?.map_or(nothing, |fields| look(fields, now_ms)))
     })
@@ -105,7 +105,7 @@ pub(crate) fn zmscore(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    session.door.engine.read(args.at(1), |view| {
+    session.engine.read(args.at(1), |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let fields = sorted(view)?;
         reply.array(args.len() - 2);
@@ -168,7 +168,7 @@ pub(crate) fn zscan(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let cursor = cursor(args.at(2))?;
-    let (next, found) = session.door.engine.read(args.at(1), |view| {
+    let (next, found) = session.engine.read(args.at(1), |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let Some(fields) = sorted(view)? else { return Ok((0, Vec::new())) };
         let options = ScanOptions::parse(args, 3)?.only(false, false)?;

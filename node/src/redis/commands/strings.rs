@@ -11,7 +11,7 @@ use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 pub(crate) fn get(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.bulk_or_null(session.door.engine.read(args.at(1), string)?);
+    reply.bulk_or_null(session.engine.read(args.at(1), string)?);
     Ok(())
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn getdel(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let removed = session.door.engine.write(args.at(1), |key| {
+    let removed = session.engine.write(args.at(1), |key| {
         let removed = string(key.view())?;
         key.delete();
         Ok::<_, CommandError>(removed)
@@ -34,7 +34,7 @@ pub(crate) fn getset(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let replaced = session.door.engine.write(args.at(1), |key| {
+    let replaced = session.engine.write(args.at(1), |key| {
         let replaced = string(key.view())?;
         key.set(owned(args.at(2)), SetExpiry::Clear);
         Ok::<_, CommandError>(replaced)
@@ -49,7 +49,7 @@ pub(crate) fn getex(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let options = Options::parse(args, 2, Verb::Get)?;
-    let value = session.door.engine.write(args.at(1), |key| {
+    let value = session.engine.write(args.at(1), |key| {
         let Some(value) = string(key.view())? else { return Ok(None) };
         if options.persist {
             key.expire_at(None);
@@ -65,7 +65,7 @@ pub(crate) fn getex(
 pub(crate) fn mget(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     reply.array(args.len() - 1);
     for key in args.from(1) {
-        reply.bulk_or_null(session.door.engine.get(key));
+        reply.bulk_or_null(session.engine.get(key));
         if reply.overflowed() {
             break;
         }
@@ -87,7 +87,7 @@ fn pairs<'a>(
 /// Runs alone, so that no other connection sees some of the keys. A failure leaves those before it set.
 pub(crate) fn mset(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     for (key, value) in pairs(args, "mset")? {
-        session.door.engine.set(key, owned(value), SetOptions::default())?;
+        session.engine.set(key, owned(value), SetOptions::default())?;
     }
     reply.ok();
     Ok(())
@@ -99,7 +99,7 @@ pub(crate) fn msetnx(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let free = !pairs(args, "msetnx")?.any(|(key, _)| engine.exists(key));
     if free {
         for (key, value) in pairs(args, "msetnx")? {
@@ -116,7 +116,7 @@ pub(crate) fn setnx(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let options = SetOptions { condition: Condition::IfAbsent, ..SetOptions::default() };
-    let outcome = session.door.engine.set(args.at(1), owned(args.at(2)), options)?;
+    let outcome = session.engine.set(args.at(1), owned(args.at(2)), options)?;
     reply.integer(i64::from(outcome.written));
     Ok(())
 }
@@ -128,7 +128,7 @@ fn set_for(
     unit: TimeUnit,
     command: &'static str,
 ) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let at_ms = unit.resolve_later(integer(args.at(2))?, engine.now_ms(), command)?;
     let options = SetOptions { expiry: SetExpiry::At(at_ms), ..SetOptions::default() };
     engine.set(args.at(1), owned(args.at(3)), options)?;
@@ -159,7 +159,7 @@ pub(crate) fn sets_blindly(args: Args<'_>) -> bool {
 }
 
 pub(crate) fn set(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let engine = &session.door.engine;
+    let engine = &session.engine;
     let options = Options::parse(args, 3, Verb::Set)?;
     let expiry = options.expiry(engine.now_ms(), "set")?;
     let write = |key: &mut Writer<'_>| {

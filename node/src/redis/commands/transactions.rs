@@ -22,7 +22,7 @@ pub(crate) fn exec(session: &mut Session, _: Args<'_>, reply: &mut Reply<'_>) ->
     };
     let watched = std::mem::take(&mut session.watched);
     let Some(commands) = transaction.commands() else { return Err(CommandError::ExecAborted) };
-    if watched.changed(&session.door.engine)? {
+    if watched.changed(&session.engine)? {
         reply.null_array();
         return Ok(());
     }
@@ -52,7 +52,7 @@ pub(crate) fn watch(
         return Err(CommandError::WatchInsideMulti);
     }
     for key in args.from(1) {
-        session.watched.watch(&session.door.engine, key)?;
+        session.watched.watch(&session.engine, key)?;
     }
     reply.ok();
     Ok(())

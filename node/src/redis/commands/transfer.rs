@@ -7,7 +7,7 @@ use crate::redis::reply::Reply;
 use crate::redis::session::Session;
 
 fn rename_to(session: &Session, args: Args<'_>, replace: bool) -> Result<bool, CommandError> {
-    let (engine, source, target) = (&session.door.engine, args.at(1), args.at(2));
+    let (engine, source, target) = (&session.engine, args.at(1), args.at(2));
     let Some(image) = engine.image(source) else { return Err(CommandError::NoSuchKey) };
     if source == target {
         return Ok(replace);
@@ -40,7 +40,7 @@ pub(crate) fn renamenx(
 }
 
 pub(crate) fn copy(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let (engine, source, target) = (&session.door.engine, args.at(1), args.at(2));
+    let (engine, source, target) = (&session.engine, args.at(1), args.at(2));
     let (mut replace, mut at) = (false, 3);
     while let Some(option) = args.get(at) {
         match args.get(at + 1) {

@@ -3,8 +3,8 @@
 use super::{ALL_SHARDS, ALL_SUCCEED, ANYWHERE, GREETING, UNSTABLE, help};
 use crate::redis::command::Command;
 use crate::redis::command::category::CONNECTION;
-use crate::redis::command::flag::{ADMIN, FAST, LOADING, STALE};
-use crate::redis::commands::{client, connection};
+use crate::redis::command::flag::{ADMIN, FAST, LOADING, NO_MULTI, NOSCRIPT, STALE};
+use crate::redis::commands::{client, connection, consistency, wait};
 
 /// The rows.
 pub(super) static COMMANDS: &[Command] = &[
@@ -32,9 +32,26 @@ pub(super) static COMMANDS: &[Command] = &[
         .doc("connection", "6.2.0", "O(1)", "Makes the connection as if it were new.")
         .at_once()
         .run(connection::reset),
+    Command::new("rumour.consistency", -1, ANYWHERE | NO_MULTI, CONNECTION)
+        .doc(
+            "connection",
+            "7.4.0",
+            "O(1)",
+            "Says, or sets, how many owners take part in what the connection reads and writes.",
+        )
+        .run(consistency::consistency),
     Command::new("select", 2, LOADING | STALE | FAST, CONNECTION)
         .doc("connection", "1.0.0", "O(1)", "Selects a database; there is one, number 0.")
         .run(connection::select),
+    Command::new("wait", 3, NOSCRIPT, CONNECTION)
+        .doc(
+            "generic",
+            "3.0.0",
+            "O(1)",
+            "Waits until so many other members hold what was written here before.",
+        )
+        .tips(&[ALL_SHARDS, "response_policy:agg_min"])
+        .run(wait::wait),
 ];
 
 const CLIENT: &[Command] = &[

@@ -26,7 +26,7 @@ impl Operation {
     fn of(self, session: &Session, keys: &[&[u8]]) -> Result<Vec<FieldName>, CommandError> {
         // A wrong type is told even where another key decides what comes out.
         let size = |key: &&[u8]| {
-            session.door.engine.read(key, |view| members(view).map(|fields| fields.map_or(0, Fields::len)))
+            session.engine.read(key, |view| members(view).map(|fields| fields.map_or(0, Fields::len)))
         };
         let sizes = keys.iter().map(size).collect::<Result<Vec<_>, _>>()?;
         match self {
@@ -56,7 +56,7 @@ fn sieve(session: &Session, keys: &[&[u8]], of: usize, wanted: bool) -> Result<V
         if left.is_empty() {
             break;
         }
-        session.door.engine.read(key, |view| {
+        session.engine.read(key, |view| {
             let now_ms = view.map_or(0, |view| view.now_ms());
             let fields = members(view)?;
             left.retain(|name| contains(fields, name, now_ms) == wanted);
@@ -86,7 +86,7 @@ fn store(
 ) -> Result<(), CommandError> {
     let keys: Vec<_> = args.from(2).collect();
     let names = operation.of(session, &keys)?;
-    session.door.engine.overwrite(args.at(1), |key| {
+    session.engine.overwrite(args.at(1), |key| {
         if names.is_empty() {
             key.delete();
             return Ok(());

@@ -14,7 +14,7 @@ pub(crate) fn spop(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     }
     let count = args.get(2).map(positive_count).transpose()?;
     let mut rng = generator(session);
-    let popped = session.door.engine.write(args.at(1), |key| {
+    let popped = session.engine.write(args.at(1), |key| {
         let now_ms = key.now_ms();
         let Some(fields) = members(key.view())? else { return Ok(Vec::new()) };
         let urn = Urn::new(fields, now_ms);
@@ -45,7 +45,7 @@ pub(crate) fn srandmember(
     }
     let count = args.get(2).map(element_count).transpose()?;
     let mut rng = generator(session);
-    let picked = session.door.engine.read(args.at(1), |view| {
+    let picked = session.engine.read(args.at(1), |view| {
         let now_ms = view.map_or(0, |view| view.now_ms());
         let Some(fields) = members(view)? else { return Ok(Picked::none()) };
         let urn = Urn::new(fields, now_ms);

@@ -150,7 +150,7 @@ pub(crate) fn zadd(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>)
     let (options, at) = Options::parse(args)?;
     let pair = |at| Ok((parse_f64(args.at(at)).ok_or(CommandError::NotAFloat)?, args.at(at + 1)));
     let pairs = (at..args.len()).step_by(2).map(pair).collect::<Result<Vec<_>, CommandError>>()?;
-    let fates = session.door.engine.write(args.at(1), |key| options.apply(key, &pairs))??;
+    let fates = session.engine.write(args.at(1), |key| options.apply(key, &pairs))??;
     if options.increment {
         reply.double_or_null(fates.first().and_then(|fate| fate.score()));
     } else {
@@ -177,7 +177,7 @@ pub(crate) fn zincrby(
 ) -> Result<(), CommandError> {
     let by = parse_f64(args.at(2)).ok_or(CommandError::NotAFloat)?;
     let options = Options { increment: true, ..Options::default() };
-    let fates = session.door.engine.write(args.at(1), |key| options.apply(key, &[(by, args.at(3))]))??;
+    let fates = session.engine.write(args.at(1), |key| options.apply(key, &[(by, args.at(3))]))??;
     reply.double_or_null(fates.first().and_then(|fate| fate.score()));
     Ok(())
 }

@@ -69,7 +69,7 @@ fn score(view: Option<View<'_>>, member: &[u8]) -> Option<f64> {
 impl<'a> Source<'a> {
     /// Counts the members of a key that must be a set of either type.
     fn of(session: &Session, key: &'a [u8]) -> Result<Self, CommandError> {
-        let members = session.door.engine.read(key, |view| {
+        let members = session.engine.read(key, |view| {
             let Some(view) = view else { return Ok(0) };
             match view.kind() {
                 Kind::Set => Ok(view.members().map_or(0, Fields::len)),
@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
     /// All members, their scores weighted.
     fn scored(&self, session: &Session) -> Vec<Scored> {
         let weighted = |score: f64| number_or_zero(score * self.weight);
-        session.door.engine.read(self.key, |view| {
+        session.engine.read(self.key, |view| {
             let Some(view) = view else { return Vec::new() };
             let now_ms = view.now_ms();
             match (view.sorted(), view.members()) {
@@ -191,7 +191,7 @@ impl<'a> Request<'a> {
             if left.is_empty() {
                 break;
             }
-            session.door.engine.read(source.key, |view| {
+            session.engine.read(source.key, |view| {
                 left.retain_mut(|(name, sum)| match score(view, name) {
                     Some(score) if wanted => {
                         *sum = self.aggregate.join(*sum, score * source.weight);
@@ -228,7 +228,7 @@ fn store(
     let mut request = Request::parse(session, operation, command, args, 2)?;
     request.parse_options(args, false)?;
     let members = request.execute(session);
-    session.door.engine.overwrite(args.at(1), |key| replace(key, &members))??;
+    session.engine.overwrite(args.at(1), |key| replace(key, &members))??;
     reply.count(members.len());
     Ok(())
 }

@@ -145,7 +145,7 @@ pub(crate) fn zrangestore(
         Request::parse(Form { store: true, ..Form::default() }, args, 3)?;
     let members =
         look(session, args.at(2), Vec::new(), |fields, _| bounds.select(fields, reverse, skip, limit))?;
-    session.door.engine.overwrite(args.at(1), |key| replace(key, &members))??;
+    session.engine.overwrite(args.at(1), |key| replace(key, &members))??;
     reply.count(members.len());
     Ok(())
 }

@@ -28,7 +28,7 @@ fn remove_range(
 }
 
 pub(crate) fn zrem(session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let removed = session.door.engine.write(args.at(1), |key| {
+    let removed = session.engine.write(args.at(1), |key| {
         let now_ms = key.now_ms();
         let fields = sorted(key.view())?;
         if !args.from(2).any(|member| score(fields, member, now_ms).is_some()) {
@@ -67,8 +67,7 @@ pub(crate) fn zremrangebylex(
 
 fn remove_by(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, by: By) -> Result<(), CommandError> {
     let bounds = Bounds::parse(by, args.at(2), args.at(3))?;
-    let removed =
-        session.door.engine.write(args.at(1), |key| remove_range(key, bounds, false, usize::MAX))??;
+    let removed = session.engine.write(args.at(1), |key| remove_range(key, bounds, false, usize::MAX))??;
     reply.count(removed.len());
     Ok(())
 }
@@ -97,7 +96,7 @@ fn pop(session: &Session, args: Args<'_>, reply: &mut Reply<'_>, highest: bool) 
     let limit = count.unwrap_or(1);
     // No more are collected than are taken, but for a limit of none, which selects all and takes none.
     let first = Bounds::Rank(0, i64::try_from(limit).unwrap_or(i64::MAX) - 1);
-    let popped = session.door.engine.write(args.at(1), |key| remove_range(key, first, highest, limit))??;
+    let popped = session.engine.write(args.at(1), |key| remove_range(key, first, highest, limit))??;
     match (count, popped.first()) {
         // Without a count the pair is told flat in both protocols.
         (None, Some((name, score))) => {
