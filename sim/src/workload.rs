@@ -2,6 +2,7 @@
 //! the node must hold.
 
 mod collections;
+mod quorum;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::time::sleep;
 use crate::check::Shown;
 use crate::cluster::Cluster;
 pub use collections::CollectionSettings;
+pub use quorum::{QuorumClients, QuorumTally};
 
 /// Longest value that clients write, in bytes; most are far shorter.
 const VALUE_BYTES_MAX: usize = 30_000;

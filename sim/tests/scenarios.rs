@@ -109,6 +109,26 @@ fn divergent_views() {
 }
 
 #[test]
+fn quorum() {
+    assert_passes("quorum");
+}
+
+#[test]
+fn skewed_quorum() {
+    assert_passes("skewed-quorum");
+}
+
+#[test]
+fn amnesia_quorum() {
+    assert_passes("amnesia-quorum");
+}
+
+#[test]
+fn minority() {
+    assert_passes("minority");
+}
+
+#[test]
 fn every_scenario_with_nodes_is_guarded() {
     let guarded = [
         "partition",
@@ -128,6 +148,10 @@ fn every_scenario_with_nodes_is_guarded() {
         "expiry",
         "clock-jump",
         "divergent-views",
+        "quorum",
+        "skewed-quorum",
+        "amnesia-quorum",
+        "minority",
     ];
     let unguarded: Vec<_> = rumour_sim::scenario::all()
         .iter()

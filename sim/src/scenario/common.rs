@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rumour::Tuning;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Figures;
 use crate::cluster::{Cluster, Cut, Writers, node_name};
@@ -19,6 +19,9 @@ const INSPECTION_PERIOD: Duration = Duration::from_secs(3);
 
 /// How long a write may take to every node of a cluster that is well: far less than the next sync.
 const REPLICATION_BOUND: Duration = Duration::from_secs(1);
+
+/// How long all nodes of a cluster that is well may take to count in quorums.
+const READY_BOUND: Duration = Duration::from_secs(90);
 
 /// A cluster with parameters drawn from the seed, none of its nodes started.
 pub(super) fn draw_cluster(world: &World, nodes: usize) -> Cluster {
@@ -62,6 +65,20 @@ pub(super) fn draw_workload_of(
     suit(&mut settings, &mut rng);
     cluster.world().parameter("workload", settings);
     (Workload::start(cluster, settings), settings)
+}
+
+/// Waits until each of these nodes runs, is a member and has caught up, so that quorums count it; gives whether that came to pass.
+pub(super) async fn all_count(cluster: &Cluster, nodes: &[usize]) -> bool {
+    let deadline = Instant::now() + READY_BOUND;
+    let counts = |node: &usize| cluster.engine(*node).is_some_and(|engine| engine.check_ready().is_ok());
+    while !nodes.iter().all(counts) {
+        if Instant::now() >= deadline {
+            cluster.world().violation("all members count", format!("not within {READY_BOUND:?}"));
+            return false;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    true
 }
 
 /// Lets time pass and looks into the nodes all the while.

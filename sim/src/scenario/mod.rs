@@ -12,8 +12,10 @@ mod expiry;
 mod join;
 mod large;
 mod leave;
+mod minority;
 mod network;
 mod partition;
+mod quorum;
 mod rewind;
 mod skew;
 
@@ -24,6 +26,9 @@ use serde::Serialize;
 use crate::check::Removals;
 use crate::report::Report;
 use crate::runner::{RunError, Settings, World, run};
+pub use minority::SideTally;
+
+use crate::workload::QuorumTally;
 
 /// A script for a world of some nodes.
 pub struct Scenario {
@@ -100,6 +105,10 @@ pub struct Figures {
     pub configurations: u64,
     /// How often survivors recovered the cluster by then.
     pub recoveries: u64,
+    /// What was done with a quorum.
+    pub quorum: QuorumTally,
+    /// What was tried on the two sides of a cut that leaves one without quorums.
+    pub sides: SideTally,
     /// How long the longest cut lasted, virtual seconds; measured where that matters.
     pub cut_s_max: f64,
     /// Virtual seconds from healing until everything was as it must be; none if it never was.
@@ -123,6 +132,10 @@ pub fn all() -> &'static [Scenario] {
         collections::MAPS,
         collections::SORTED_SETS,
         divergent_views::SCENARIO,
+        quorum::SCENARIO,
+        quorum::SKEWED,
+        quorum::AMNESIA,
+        minority::SCENARIO,
         amnesia::SCENARIO,
         expiry::SCENARIO,
         clock_jump::SCENARIO,
