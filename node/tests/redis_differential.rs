@@ -220,7 +220,8 @@ fn commands_describe_themselves_as_in_redis() {
         let theirs = real.call(&["COMMAND", "INFO", name]);
         let theirs = &theirs.items()[0];
         if matches!(theirs, Reply::Line(_)) {
-            assert!(NEWER.contains(&name), "{name}");
+            // Ours alone, or younger than 7.0.
+            assert!(name.starts_with("rumour.") || NEWER.contains(&name), "{name}");
             continue;
         }
         let (our, mut their) = (described(command), described(theirs));

@@ -129,6 +129,26 @@ fn minority() {
 }
 
 #[test]
+fn rolling_restart() {
+    assert_passes("rolling-restart");
+}
+
+#[test]
+fn replace() {
+    assert_passes("replace");
+}
+
+#[test]
+fn flapping() {
+    assert_passes("flapping");
+}
+
+#[test]
+fn asymmetric() {
+    assert_passes("asymmetric");
+}
+
+#[test]
 fn every_scenario_with_nodes_is_guarded() {
     let guarded = [
         "partition",
@@ -152,6 +172,10 @@ fn every_scenario_with_nodes_is_guarded() {
         "skewed-quorum",
         "amnesia-quorum",
         "minority",
+        "rolling-restart",
+        "replace",
+        "flapping",
+        "asymmetric",
     ];
     let unguarded: Vec<_> = rumour_sim::scenario::all()
         .iter()

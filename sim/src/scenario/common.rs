@@ -67,6 +67,13 @@ pub(super) fn draw_workload_of(
     (Workload::start(cluster, settings), settings)
 }
 
+/// Starts a node, which must succeed.
+pub(super) async fn start(cluster: &Cluster, node: usize) {
+    if let Err(error) = cluster.start(node).await {
+        cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
+    }
+}
+
 /// Waits until each of these nodes runs, is a member and has caught up, so that quorums count it; gives whether that came to pass.
 pub(super) async fn all_count(cluster: &Cluster, nodes: &[usize]) -> bool {
     let deadline = Instant::now() + READY_BOUND;

@@ -8,9 +8,9 @@ use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rumour::Tuning;
 
-use super::common::{draw_cluster_tuned, draw_links, end, heal, pass};
+use super::common::{draw_cluster_tuned, draw_links, end, heal, pass, start};
 use super::{Evidence, Figures, Scenario, Script};
-use crate::cluster::{Cluster, Cut, node_name};
+use crate::cluster::{Cluster, Cut};
 use crate::runner::World;
 use crate::workload::{Workload, WorkloadSettings};
 
@@ -145,10 +145,4 @@ async fn leave_and_return(cluster: &Cluster, rng: &mut SmallRng) {
     pass(cluster, Duration::from_millis(rng.random_range(0..100_000))).await;
     start(cluster, node).await;
     cluster.wait_until_serving(node).await;
-}
-
-async fn start(cluster: &Cluster, node: usize) {
-    if let Err(error) = cluster.start(node).await {
-        cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
-    }
 }

@@ -10,10 +10,10 @@ use rumour::Tuning;
 use tokio::time::sleep;
 
 use super::common::{
-    crash_and_restart, cut_for_a_while, draw_cluster_tuned, draw_links, draw_workload, end, heal, pass,
+    crash_and_restart, cut_for_a_while, draw_cluster_tuned, draw_links, draw_workload, end, heal, pass, start,
 };
 use super::{Evidence, Figures, Scenario, Script};
-use crate::cluster::{Cluster, node_name};
+use crate::cluster::Cluster;
 use crate::runner::World;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -75,8 +75,6 @@ async fn leave_and_return(cluster: Cluster, mut rng: SmallRng) {
         // What only it held is counted as lost where it could not hand it over.
         let _ = cluster.leave(leaver).await;
         sleep(Duration::from_millis(rng.random_range(0..20_000))).await;
-        if let Err(error) = cluster.start(leaver).await {
-            cluster.world().violation("a node starts", format!("{}: {error}", node_name(leaver)));
-        }
+        start(&cluster, leaver).await;
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass};
+use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass, start};
 use super::{Evidence, Figures, Scenario, Script};
-use crate::cluster::node_name;
 use crate::runner::World;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -25,9 +24,7 @@ async fn script(world: World, nodes: usize) -> Figures {
     let mut rng = world.rng("joins");
     for node in 0..nodes {
         let held = cluster.held_by_all();
-        if let Err(error) = cluster.start(node).await {
-            world.violation("a node starts", format!("{}: {error}", node_name(node)));
-        }
+        start(&cluster, node).await;
         if cluster.wait_until_serving(node).await {
             cluster.check_filled(node, &held);
         }

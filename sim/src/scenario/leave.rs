@@ -5,9 +5,8 @@ use std::time::Duration;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass};
+use super::common::{draw_cluster, draw_links, draw_workload, heal_and_check, pass, start};
 use super::{Evidence, Figures, Scenario, Script};
-use crate::cluster::node_name;
 use crate::runner::World;
 use crate::workload::burst;
 
@@ -40,9 +39,7 @@ async fn script(world: World, nodes: usize) -> Figures {
         // What it says it could not hand over may be lost with it; the books allow for that.
         let _ = cluster.leave(node).await;
         pass(&cluster, Duration::from_millis(rng.random_range(0..10_000))).await;
-        if let Err(error) = cluster.start(node).await {
-            world.violation("a node starts", format!("{}: {error}", node_name(node)));
-        }
+        start(&cluster, node).await;
         cluster.wait_until_serving(node).await;
     }
     heal_and_check(&cluster, workload, settings, Duration::ZERO).await

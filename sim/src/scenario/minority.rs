@@ -9,7 +9,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rumour::{Cache, Consistency, WriteError};
 use tokio::time::{Instant, sleep};
 
-use super::common::{all_count, draw_cluster, draw_links, draw_workload_of, end, heal, pass};
+use super::common::{all_count, draw_cluster, draw_links, draw_workload_of, end, heal, pass, start};
 use super::{Evidence, Figures, Scenario, Script};
 use crate::cluster::{Cluster, Cut, node_name};
 use crate::runner::World;
@@ -85,12 +85,6 @@ async fn script(world: World, nodes: usize) -> Figures {
     let quorum = clients.stop().await;
     let healed = heal(&cluster, workload, settings, Duration::ZERO).await;
     Figures { quorum, sides: tally, ..end(&cluster, healed).await }
-}
-
-async fn start(cluster: &Cluster, node: usize) {
-    if let Err(error) = cluster.start(node).await {
-        cluster.world().violation("a node starts", format!("{}: {error}", node_name(node)));
-    }
 }
 
 /// Works on both sides for a while, longer than it takes to have the others taken out of the cluster.

@@ -1,6 +1,7 @@
 //! The scenarios that the binary offers, each with what it must have met to have tested anything.
 
 mod amnesia;
+mod churn;
 mod clock_jump;
 mod collections;
 mod common;
@@ -136,6 +137,10 @@ pub fn all() -> &'static [Scenario] {
         quorum::SKEWED,
         quorum::AMNESIA,
         minority::SCENARIO,
+        churn::ROLLING,
+        churn::REPLACE,
+        churn::FLAPPING,
+        churn::ASYMMETRIC,
         amnesia::SCENARIO,
         expiry::SCENARIO,
         clock_jump::SCENARIO,

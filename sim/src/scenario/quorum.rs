@@ -10,7 +10,7 @@ use rumour::Consistency;
 use tokio::time::{Instant, sleep};
 
 use super::common::{
-    all_count, cut_for_a_while, draw_cluster, draw_links, draw_workload_of, end, heal, pass,
+    all_count, cut_for_a_while, draw_cluster, draw_links, draw_workload_of, end, heal, pass, start,
 };
 use super::{Evidence, Figures, Scenario, Script};
 use crate::cluster::{Cluster, node_name};
@@ -152,9 +152,7 @@ async fn lose_some(cluster: &Cluster, rng: &mut SmallRng, away_max: Duration) {
     victims.iter().for_each(|victim| cluster.crash(*victim));
     pass(cluster, away_max.mul_f64(rng.random_range(0.0..1.0))).await;
     for victim in victims {
-        if let Err(error) = cluster.start(victim).await {
-            cluster.world().violation("a node starts", format!("{}: {error}", node_name(victim)));
-        }
+        start(cluster, victim).await;
     }
 }
 
