@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
+use tokio::time::Instant;
 
 use super::common::{all_count, draw_cluster, draw_links, draw_workload_of, end, heal, pass, start};
 use super::{Evidence, Figures, Scenario, Script};
@@ -71,6 +72,8 @@ pub(super) const ASYMMETRIC: Scenario = Scenario {
 const DOWN_MS_MAX: u64 = 10_000;
 /// How long a member may be silent before others take it out, and some time to agree on that.
 const TAKEN_OUT_MS_MAX: u64 = 45_000;
+/// How long it may take until the others are sure of it.
+const FORGET_BOUND: Duration = Duration::from_secs(30);
 
 async fn rolling(world: World, nodes: usize) -> Figures {
     let cluster = draw_cluster(&world, nodes);
@@ -118,7 +121,7 @@ async fn replace(world: World, nodes: usize) -> Figures {
             cluster.crash(victim);
             pass(cluster, Duration::from_millis(rng.random_range(DOWN_MS_MAX..TAKEN_OUT_MS_MAX))).await;
             // At once, or when the others have taken it out by themselves: else it is listed as down for ever.
-            forget(cluster, victim, &members);
+            forget(cluster, victim, &members).await;
             if !cluster.running().contains(&spare) {
                 start(cluster, spare).await;
             }
@@ -129,14 +132,20 @@ async fn replace(world: World, nodes: usize) -> Figures {
     .await
 }
 
-/// Has some member forget one that will not come back.
-fn forget(cluster: &Cluster, victim: usize, members: &[usize]) {
-    let name = node_name(victim).parse();
-    let engine = members.iter().find_map(|member| cluster.engine(*member));
-    let forgotten = name.ok().zip(engine).map(|(name, engine)| engine.forget(&name));
-    if !matches!(forgotten, Some(Ok(()))) {
-        cluster.world().violation("a member is forgotten", format!("{}: {forgotten:?}", node_name(victim)));
+/// Has some member forget one that will not come back, once it is sure that it is down.
+async fn forget(cluster: &Cluster, victim: usize, members: &[usize]) {
+    let start = Instant::now();
+    let mut refused = None;
+    while start.elapsed() < FORGET_BOUND {
+        let name = node_name(victim).parse();
+        let engine = members.iter().find_map(|member| cluster.engine(*member));
+        match name.ok().zip(engine).map(|(name, engine)| engine.forget(&name)) {
+            Some(Ok(())) => return,
+            other => refused = other,
+        }
+        pass(cluster, Duration::from_secs(1)).await;
     }
+    cluster.world().violation("a member is forgotten", format!("{}: {refused:?}", node_name(victim)));
 }
 
 async fn flapping(world: World, nodes: usize) -> Figures {
